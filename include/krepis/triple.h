@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The triple buffer: the latest value, and neither side ever waits.
+ *
+ * Three buffers: the producer fills @back, the consumer reads @front, and the
+ * third stands in the exchange word. Publish and take each swap their own for
+ * the one in the middle by a single atomic exchange, so both are wait-free and
+ * no value is ever half-written where the other side can see it.
+ *
+ *	operation	by		{back, middle, front}
+ *	publish		producer	{b, m, f} -> {m, b fresh, f}
+ *	take, if fresh	consumer	{b, m, f} -> {b, f stale, m}
+ *
+ * Death. Each side notes its buffer in its own region after the exchange; it may
+ * die between the two. Then its note equals the middle or the other side's
+ * buffer, which is how krepis_triple_claim() knows: what remains is its own.
+ *
+ * An index that a peer wrote is checked before it is used; a word with index 3
+ * is -EPROTO, and the caller treats the channel as broken.
+ */
+#ifndef _KREPIS_TRIPLE_H
+#define _KREPIS_TRIPLE_H
+
+#include "atomic.h"
+
+static inline __u32 krepis_triple_index(__u64 word)
+{
+	return (__u32)(word & KREPIS_EXCHANGE_INDEX);
+}
+
+static inline bool krepis_triple_fresh(__u64 word)
+{
+	return word & KREPIS_EXCHANGE_FRESH;
+}
+
+static inline __u32 krepis_triple_count(__u64 word)
+{
+	return (__u32)(word >> 32);
+}
+
+static inline __u64 krepis_triple_word(__u32 index, bool fresh, __u32 count)
+{
+	return (__u64)count << 32 | (fresh ? KREPIS_EXCHANGE_FRESH : 0) | index;
+}
+
+/*
+ * The producer offers @back as publication @count and gets the middle buffer.
+ * The exchange is a full barrier: it releases the payload of @back to
+ * krepis_triple_take(), and acquires the other buffer from it.
+ *
+ * Return: the producer's next buffer, or -EPROTO.
+ */
+static inline int krepis_triple_publish(struct krepis_exchange *x, __u32 back, __u32 count)
+{
+	__u32 index = krepis_triple_index(krepis_xchg(&x->word,
+						      krepis_triple_word(back, true, count)));
+
+	return index < KREPIS_TRIPLE_BUFFERS && index != back ? (int)index : -EPROTO;
+}
+
+/* Whether a take would bring something new. A plain load: the clean path. */
+static inline bool krepis_triple_pending(struct krepis_exchange *x)
+{
+	return krepis_triple_fresh(krepis_read(&x->word));
+}
+
+/*
+ * The consumer gives @front for the middle buffer. The exchange is a full
+ * barrier and pairs with krepis_triple_publish(). To be called only if
+ * krepis_triple_pending(): without a fresh value it would bring back an old one.
+ *
+ * Return: the consumer's buffer, with the publication number in @count, or -EPROTO.
+ */
+static inline int krepis_triple_take(struct krepis_exchange *x, __u32 front, __u32 *count)
+{
+	__u64 old = krepis_read(&x->word);
+	__u32 index;
+
+	old = krepis_xchg(&x->word, krepis_triple_word(front, false, krepis_triple_count(old)));
+	index = krepis_triple_index(old);
+	*count = krepis_triple_count(old);
+	return index < KREPIS_TRIPLE_BUFFERS && index != front ? (int)index : -EPROTO;
+}
+
+/*
+ * Finds the buffer of a side that attaches anew, while the other side, whose
+ * note is @other, may be exchanging: what is neither in the middle nor the
+ * other's. The attaching side's predecessor is gone, so at most one more
+ * exchange by the other can happen, and the caller tries again on -EAGAIN.
+ *
+ * Return: the buffer's index; -EAGAIN while the other is between its exchange
+ * and its note.
+ */
+static inline int krepis_triple_claim(struct krepis_exchange *x, const __u32 *other)
+{
+	__u32 note = krepis_load_acquire(other);
+	__u32 middle = krepis_triple_index(krepis_load_acquire(&x->word));
+
+	if (note >= KREPIS_TRIPLE_BUFFERS || middle >= KREPIS_TRIPLE_BUFFERS || note == middle)
+		return -EAGAIN;
+	return (int)(KREPIS_TRIPLE_BUFFERS - note - middle);
+}
+
+#endif /* _KREPIS_TRIPLE_H */

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * Krepis: the layout of a channel, as every process and the kernel see it.
+ *
+ * A channel is five regions, each aligned to the page size of its creator:
+ *
+ *	info		struct krepis_info		one page
+ *	producer	struct krepis_producer		one page
+ *	consumer[i]	struct krepis_consumer		one page each
+ *	descriptors	struct krepis_exchange, then struct krepis_desc[buffer_count]
+ *	ring		ring_size bytes of records	(ring channels only)
+ *	payload		buffer_count * buffer_stride bytes
+ *
+ * Offsets follow from the geometry alone (include/krepis/geometry.h); they are
+ * never read from shared memory. All words are little-endian, all structures
+ * look the same to 32-bit peers, and no pointer is ever shared.
+ *
+ * Words written by different sides stand at least 128 bytes apart: two lines,
+ * because the adjacent-line prefetcher pulls lines in pairs.
+ */
+#ifndef _UAPI_LINUX_KREPIS_H
+#define _UAPI_LINUX_KREPIS_H
+
+#include <linux/types.h>
+
+#define KREPIS_MAGIC		0x003173697065724bULL	/* "Krepis1\0" */
+#define KREPIS_ABI_VERSION	1
+
+/* Limits. Every one is checked before a channel comes to life. */
+#define KREPIS_MAX_CONSUMERS	32
+#define KREPIS_MAX_BUFFERS	65536
+#define KREPIS_MAX_BUFFER_SIZE	(1ULL << 31)
+#define KREPIS_MIN_RING_SIZE	(1ULL << 12)
+#define KREPIS_MAX_RING_SIZE	(1ULL << 30)
+#define KREPIS_MAX_INLINE	(1U << 16)
+#define KREPIS_MAX_CHANNEL_SIZE	(1ULL << 40)
+#define KREPIS_MAX_COPY		(1U << 20)	/* krepis_send() copies below this */
+#define KREPIS_TRIPLE_BUFFERS	3
+
+enum krepis_kind {
+	KREPIS_RING	= 1,	/* every message, in order, to every consumer */
+	KREPIS_TRIPLE	= 2,	/* the latest value only */
+};
+
+enum krepis_backpressure {
+	KREPIS_BLOCK		= 0,	/* the producer waits for the slowest consumer */
+	KREPIS_FAIL		= 1,	/* the producer gets -EAGAIN */
+	KREPIS_OVERWRITE	= 2,	/* the oldest message goes; a lapped consumer is told */
+};
+
+/* Channel flags. Unknown ones are refused. */
+#define KREPIS_F_NO_BUFFERS	(1U << 0)	/* inline messages only */
+#define KREPIS_F_ALL		KREPIS_F_NO_BUFFERS
+
+enum krepis_role {
+	KREPIS_PRODUCER	= 1,
+	KREPIS_CONSUMER	= 2,
+};
+
+/*
+ * Who may touch a buffer's payload. The numbers are ABI.
+ *
+ *	0 -> 2 -> 1	publish, by the producer
+ *	1 -> 0		release, by the last holder; the generation grows by one
+ *	2 -> 0		reclaim after the producer died; the generation grows by one
+ */
+enum krepis_owner {
+	KREPIS_OWNED_PRODUCER	= 0,
+	KREPIS_OWNED_CONSUMER	= 1,
+	KREPIS_LOCKED		= 2,
+};
+
+/**
+ * struct krepis_handle - the name of a buffer in one of its lives
+ * @index:	which buffer, below buffer_count
+ * @generation:	which life; 0 is never valid, so a zeroed handle names nothing
+ */
+struct krepis_handle {
+	__u32 index;
+	__u32 generation;
+};
+
+/**
+ * struct krepis_desc - who owns a buffer, and what is in it
+ * @state:	enum krepis_owner; a futex word
+ * @generation:	grows each time the buffer comes back to its producer
+ * @word:	@state and @generation as the one atomic that every transition uses
+ * @holders:	bit i: consumer i still holds the buffer
+ * @len:	bytes of payload
+ * @type:	the message's type
+ * @flags:	KREPIS_MSG_* of the message
+ * @crc32c:	CRC32C of the payload if @flags has KREPIS_MSG_CRC32C
+ * @sequence:	ring position of the record that carries the handle; triple: publication number
+ * @claim:	overwrite channels: {claimed consumers, generation}: who won each
+ *		consumer's hold, the consumer that took it or the producer that
+ *		overwrote its record
+ */
+struct krepis_desc {
+	union {
+		struct {
+			__u32 state;
+			__u32 generation;
+		};
+		__u64 word;
+	};
+	__u32 holders;
+	__u32 len;
+	__u16 type;
+	__u16 flags;
+	__u32 crc32c;
+	__u64 sequence;
+	__u64 claim;
+	__u64 reserved[3];
+};
+
+/**
+ * struct krepis_exchange - the middle of a triple channel
+ * @word:	bits 0-1 the buffer between the two sides, bit 2 set if it holds a
+ *		value that the consumer has not taken, bits 32-63 the publication number
+ */
+struct krepis_exchange {
+	__u64 word;
+	__u64 reserved[15];
+};
+
+#define KREPIS_EXCHANGE_INDEX	3ULL
+#define KREPIS_EXCHANGE_FRESH	4ULL
+
+/**
+ * struct krepis_record - what precedes every message in the ring
+ * @len:	bytes of payload that follow, padded to 8 in the ring
+ * @type:	the sender's type number
+ * @flags:	KREPIS_MSG_*
+ */
+struct krepis_record {
+	__u32 len;
+	__u16 type;
+	__u16 flags;
+};
+
+/* Message flags. */
+#define KREPIS_MSG_BUFFER	(1U << 0)	/* the payload is a struct krepis_handle */
+#define KREPIS_MSG_CRC32C	(1U << 1)	/* the descriptor carries a checksum */
+#define KREPIS_MSG_FRESH	(1U << 2)	/* triple: first time this value is seen; never stored */
+
+/**
+ * struct krepis_link - tells one peer that its other side is alive
+ * @word:	0: nobody; a thread id with FUTEX_WAITERS: alive; FUTEX_OWNER_DIED: dead
+ *		and not yet swept. In the shm backend the kernel's robust-futex walk
+ *		writes the last and wakes the peer; see Documentation/design/death.md
+ */
+struct krepis_link {
+	__u32 word;
+	__u32 reserved;
+};
+
+/**
+ * struct krepis_waiter - how one side sleeps and wakes the other
+ * @wake:	futex: its owner increments it and wakes those who sleep on it
+ * @waiting:	odd while its owner sleeps or is about to; a new odd number each time
+ *
+ * The owner alone writes both. Who publishes reads the peer's @waiting, and
+ * makes a system call only if it is odd and was not answered yet.
+ */
+struct krepis_waiter {
+	__u32 wake;
+	__u32 waiting;
+};
+
+/**
+ * struct krepis_counters - what an endpoint did since it was attached
+ * @messages:	messages sent or received
+ * @bytes:	bytes of payload in them
+ * @drops:	producer: messages refused for want of room; consumer: messages lost or skipped
+ * @waits:	times it slept
+ * @wakes:	system calls made to wake the other side
+ */
+struct krepis_counters {
+	__u64 messages;
+	__u64 bytes;
+	__u64 drops;
+	__u64 waits;
+	__u64 wakes;
+};
+
+/**
+ * struct krepis_geometry - the shape of a channel, fixed at its creation
+ * @kind:		enum krepis_kind
+ * @flags:		KREPIS_F_*
+ * @backpressure:	enum krepis_backpressure
+ * @max_consumers:	slots, 1 to KREPIS_MAX_CONSUMERS; 1 for a triple
+ * @inline_max:		largest payload that is copied into the ring, bytes
+ * @buffer_count:	buffers in the pool, 0 to KREPIS_MAX_BUFFERS
+ * @page_size:		alignment of the regions, bytes
+ * @layout_id:		CRC32C of the message layout, 0 if unchecked
+ * @ring_size:		bytes, a power of two; 0 for a triple
+ * @buffer_size:	usable bytes of each buffer
+ */
+struct krepis_geometry {
+	__u32 kind;
+	__u32 flags;
+	__u32 backpressure;
+	__u32 max_consumers;
+	__u32 inline_max;
+	__u32 buffer_count;
+	__u32 page_size;
+	__u32 layout_id;
+	__u64 ring_size;
+	__u64 buffer_size;
+};
+
+/**
+ * struct krepis_info - the first page
+ * @magic:	KREPIS_MAGIC
+ * @abi:	KREPIS_ABI_VERSION
+ * @size:	bytes of this structure
+ * @geometry:	immutable from creation on
+ * @live:	bit i: consumer i is attached
+ * @epoch:	futex: grows at every attach, detach and death
+ * @producers:	producers that ever attached
+ * @consumers:	consumers that ever attached
+ * @deaths:	endpoints that went without detaching
+ *
+ * The first 128 bytes never change. The rest is written by the kernel (kmod) or
+ * by the process that holds the channel's admin lock (shm).
+ */
+struct krepis_info {
+	__u64 magic;
+	__u32 abi;
+	__u32 size;
+	struct krepis_geometry geometry;
+	__u64 reserved0[8];
+	__u32 live;
+	__u32 epoch;
+	__u32 producers;
+	__u32 consumers;
+	__u32 deaths;
+	__u32 reserved1[27];
+};
+
+/**
+ * struct krepis_producer - written by the producer
+ * @head:	first byte after the last published record
+ * @version:	overwrite channels: odd while @floor, @head or the counts change
+ * @floor:	overwrite channels: oldest record that is still whole
+ * @floor_count: overwrite channels: messages that stood before @floor
+ * @head_count:	overwrite channels: messages that stand before @head
+ * @waiter:	see struct krepis_waiter
+ * @need:	while the producer waits for room: a tail below this need not wake it
+ * @back:	triple: the buffer that the producer fills
+ * @counters:	see struct krepis_counters
+ * @link:	link[i] tells consumer i that the producer lives
+ */
+struct krepis_producer {
+	__u64 head;
+	__u64 pad0[15];
+	__u32 version;
+	__u32 pad1;
+	__u64 floor;
+	__u64 floor_count;
+	__u64 head_count;
+	__u64 pad2[12];
+	struct krepis_waiter waiter;
+	__u64 need;
+	__u64 pad3[14];
+	__u32 back;
+	__u32 pad4;
+	struct krepis_counters counters;
+	__u64 pad5[10];
+	struct krepis_link link[KREPIS_MAX_CONSUMERS];
+};
+
+/**
+ * struct krepis_consumer - written by one consumer
+ * @tail:	first byte that it has not read
+ * @waiter:	see struct krepis_waiter
+ * @link:	tells the producer that this consumer lives; beside @waiter, because the
+ *		producer looks at both after each publication
+ * @front:	triple: the buffer that the consumer reads
+ * @counters:	see struct krepis_counters
+ */
+struct krepis_consumer {
+	__u64 tail;
+	__u64 pad0[15];
+	struct krepis_waiter waiter;
+	struct krepis_link link;
+	__u64 pad1[14];
+	__u32 front;
+	__u32 pad2;
+	struct krepis_counters counters;
+	__u64 pad3[10];
+};
+
+#ifndef __KREPIS_ASSERT
+#ifdef __cplusplus
+#define __KREPIS_ASSERT(x) static_assert(x, #x)
+#else
+#define __KREPIS_ASSERT(x) _Static_assert(x, #x)
+#endif
+#endif
+
+__KREPIS_ASSERT(sizeof(struct krepis_handle) == 8);
+__KREPIS_ASSERT(sizeof(struct krepis_desc) == 64);
+__KREPIS_ASSERT(sizeof(struct krepis_exchange) == 128);
+__KREPIS_ASSERT(sizeof(struct krepis_record) == 8);
+__KREPIS_ASSERT(sizeof(struct krepis_link) == 8);
+__KREPIS_ASSERT(sizeof(struct krepis_waiter) == 8);
+__KREPIS_ASSERT(sizeof(struct krepis_counters) == 40);
+__KREPIS_ASSERT(sizeof(struct krepis_geometry) == 48);
+__KREPIS_ASSERT(sizeof(struct krepis_info) == 256);
+__KREPIS_ASSERT(sizeof(struct krepis_producer) == 768);
+__KREPIS_ASSERT(sizeof(struct krepis_consumer) == 384);
+
+#endif /* _UAPI_LINUX_KREPIS_H */
