@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+#
+#	make			the library and the command, in build/
+#	make demo		installs what is missing, builds, shows the main job on real files
+#	make check		installs what is missing, builds, runs every test
+#	make bench		measures, beside other ways, into build/bench/native.json
+#	make install		under PREFIX (/usr/local), honours DESTDIR
+#
+# VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
+
+VERSION	:= $(shell cat VERSION)
+PREFIX	?= /usr/local
+LIBDIR	?= $(PREFIX)/lib
+VARIANT	?=
+OUT	:= build$(if $(VARIANT),/$(VARIANT))
+
+CC	?= gcc
+CXX	?= g++
+CFLAGS	?= -O2 -g
+WARN	:= -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Werror
+CPPFLAGS += -D_GNU_SOURCE -DKREPIS_VERSION='"$(VERSION)"' -Iinclude -Iinclude/uapi
+LIBFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -Ilib
+
+SANITIZE_asan	  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZE_tsan	  := -fsanitize=thread -Wno-tsan
+SANITIZE_valgrind := -DKREPIS_VALGRIND
+SANITIZE := $(SANITIZE_$(VARIANT))
+
+LIB_SRC	 := $(filter-out lib/protobuf.c,$(wildcard lib/*.c))
+LIB_OBJ	 := $(LIB_SRC:%.c=$(OUT)/%.o)
+TOOL_SRC := $(wildcard tools/krepis/*.c)
+TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
+HAVE_PROTOBUF := $(shell pkg-config --exists libprotobuf-c 2>/dev/null && echo yes)
+
+SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))
+
+.PHONY: all lib tool tests check demo bench install clean deps format
+all: lib tool
+
+lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a)
+tool: $(OUT)/krepis
+
+$(OUT)/lib/%.o: lib/%.c VERSION
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBFLAGS) $(SANITIZE) -MMD -MP -c $< -o $@
+
+$(OUT)/tools/%.o: tools/%.c VERSION
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARN) $(SANITIZE) -MMD -MP -c $< -o $@
+
+$(OUT)/libkrepis.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/libkrepis.so: $(LIB_OBJ) lib/krepis.map
+	$(CC) -shared $(SANITIZE) -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,relro,-z,now \
+		-Wl,--version-script=lib/krepis.map -o $@ $(LIB_OBJ) -pthread
+	ln -sf libkrepis.so $(OUT)/$(SONAME)
+
+$(OUT)/libkrepis-protobuf.a: $(OUT)/lib/protobuf.o
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/krepis: $(TOOL_OBJ) $(OUT)/libkrepis.a
+	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ -lcrypto -pthread
+
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+
+deps:
+	tools/deps
+
+include tests/tests.mk
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin \
+		$(DESTDIR)$(PREFIX)/include/krepis $(DESTDIR)$(PREFIX)/include/linux \
+		$(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(OUT)/krepis $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \
+		$(DESTDIR)$(PREFIX)/include/krepis/
+	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
+	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
+	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)
+	install -m 755 $(OUT)/libkrepis.so $(DESTDIR)$(LIBDIR)/libkrepis.so.$(VERSION)
+	ln -sf libkrepis.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libkrepis.so
+	for f in lib/*.pc.in; do \
+		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+			$$f >$(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$f .in); \
+	done
+	install -m 644 Documentation/man/krepis.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+clean:
+	rm -rf build

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packets: messages with a type that the compiler knows.
+ *
+ *	struct position { uint64_t time_ns; float x, y; };
+ *	KREPIS_PACKET(7, position)
+ *
+ * declares, for the message number 7,
+ *
+ *	int krepis_send_position(ep, const struct position *, deadline);
+ *	int krepis_begin_position(ep, struct position **, deadline);
+ *	int krepis_commit_position(ep);
+ *	const struct position *krepis_as_position(const struct krepis_msg *);
+ *
+ * The last is NULL if the message is no such packet: another number, or another
+ * size. That a struct fits the smallest default of inline_max, needs no more than 8-byte
+ * alignment and has a number of 16 bits is checked at compile time.
+ */
+#ifndef _KREPIS_PACKET_H
+#define _KREPIS_PACKET_H
+
+#include <krepis/krepis.h>
+
+#define KREPIS_PACKET_MAX 4096
+
+#define KREPIS_PACKET(id, name)                                                             \
+	__KREPIS_ASSERT((id) >= 0 && (id) <= UINT16_MAX);                                   \
+	__KREPIS_ASSERT(sizeof(struct name) <= KREPIS_PACKET_MAX);                          \
+	__KREPIS_ASSERT(__alignof__(struct name) <= 8);                                     \
+	static inline int krepis_send_##name(struct krepis_endpoint *endpoint,              \
+					     const struct name *packet, int64_t deadline)   \
+	{                                                                                   \
+		return krepis_send(endpoint, (id), packet, sizeof(*packet), deadline);      \
+	}                                                                                   \
+	static inline int krepis_begin_##name(struct krepis_endpoint *endpoint,             \
+					      struct name **packet, int64_t deadline)       \
+	{                                                                                   \
+		void *data = NULL;                                                          \
+		int err = krepis_send_begin(endpoint, sizeof(**packet), &data, deadline);   \
+                                                                                            \
+		if (!err)                                                                   \
+			*packet = (struct name *)data;                                      \
+		return err;                                                                 \
+	}                                                                                   \
+	static inline int krepis_commit_##name(struct krepis_endpoint *endpoint)            \
+	{                                                                                   \
+		return krepis_send_commit(endpoint, (id), sizeof(struct name));             \
+	}                                                                                   \
+	static inline const struct name *krepis_as_##name(const struct krepis_msg *msg)     \
+	{                                                                                   \
+		if (msg->type != (id) || msg->len != sizeof(struct name))                   \
+			return NULL;                                                        \
+		return (const struct name *)msg->data;                                      \
+	}                                                                                   \
+	__KREPIS_ASSERT(sizeof(struct name) > 0)
+
+#endif /* _KREPIS_PACKET_H */

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Channels without the module: a file on tmpfs, or a sealed memfd.
+ *
+ * There is no kernel of ours to keep order, so the processes do it for each
+ * other, under three kinds of OFD locks on the channel's file. The kernel frees them when a
+ * process is gone for good, that is after the last of its threads:
+ *
+ *	byte 0		admin: held for a moment to attach, detach, sweep
+ *	byte 1		held by the producer as long as it is attached
+ *	byte 2 + i	held by consumer i
+ *
+ * Death is told by the link (keeper.c), at once; the lock is how a slot's next
+ * user knows that the last one cannot execute another instruction. A thread
+ * may live on for an instant after its death was told; the transitions in
+ * ownership.h refuse what it still tries.
+ *
+ *	died while		who notices		what the sweep does
+ *	attached, producer	consumers, by link	reclaims LOCKED buffers and those whose
+ *						record was not published; links = 0
+ *	attached, consumer	the producer, by link	live bit off, drops its holds; link = 0
+ *	holding admin lock	whoever takes it next	everything again: each step is idempotent
+ *	before link or live	whoever takes the slot	finds link != 0 under a free lock: same sweep
+ *
+ * A forked child that does not exec keeps the locks of its parent: the slots stay
+ * taken until it ends, although the endpoints died.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "internal.h"
+
+#define ADMIN_WAIT_NS	1000000000
+
+enum lock_byte { LOCK_ADMIN, LOCK_PRODUCER, LOCK_CONSUMER };
+
+/**
+ * struct shm - an endpoint's mappings
+ * @fd:		own open file description: the locks belong to it
+ * @own:	private page with the guard and the list nodes, then the page that
+ *		this endpoint writes, a second time
+ * @control:	from info to the descriptors
+ * @ring:	twice in a row
+ */
+struct shm {
+	int fd;
+	struct keeper *keeper;
+	struct krepis_link *links;
+	unsigned int link_count;
+	uint8_t *own;
+	uint8_t *control;
+	uint8_t *ring;
+	uint8_t *payload;
+};
+
+/* ------------------------------------------------------------------- locks */
+
+static int lock_byte(int fd, short type, off_t byte)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	int rc;
+
+	do {
+		rc = fcntl(fd, F_OFD_SETLK, &l);
+	} while (rc && errno == EINTR);
+	if (!rc)
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+static bool byte_is_locked(int fd, off_t byte)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+	return !fcntl(fd, F_OFD_GETLK, &l) && l.l_type != F_UNLCK;
+}
+
+/* Not F_OFD_SETLKW: a stopped process must not stop everybody for ever. */
+static int admin_lock(int fd)
+{
+	int64_t deadline = krepis_deadline_ns(ADMIN_WAIT_NS);
+	struct timespec pause = { .tv_nsec = 50000 };
+	int err;
+
+	for (;;) {
+		err = lock_byte(fd, F_WRLCK, LOCK_ADMIN);
+		if (err != -EAGAIN)
+			return err;
+		if (krepis_deadline_ns(0) > deadline)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void admin_unlock(int fd)
+{
+	lock_byte(fd, F_UNLCK, LOCK_ADMIN);
+}
+
+/* -------------------------------------------------------- death and sweeping */
+
+static void epoch_changed(struct krepis_endpoint *ep)
+{
+	__atomic_fetch_add(&ep->info->epoch, 1, __ATOMIC_SEQ_CST);
+	krepis_futex_wake(&ep->info->epoch);
+}
+
+/* Takes what consumer @i holds or would have received. Admin lock held. */
+static void sweep_holds(struct krepis_endpoint *ep, unsigned int i)
+{
+	uint32_t n;
+
+	/* A full barrier: pairs with the grant in krepis_own_publish(). */
+	krepis_fetch_andnot(&ep->info->live, 1U << i);
+	if (ep->geometry.kind != KREPIS_RING)
+		return;
+	for (n = 0; n < ep->geometry.buffer_count; n++)
+		krepis_own_sweep(&ep->desc[n], 1U << i);
+}
+
+/*
+ * What a producer granted without publishing its record nobody will ever
+ * receive. A thread of the dead that publishes the record even now makes
+ * a stale handle visible, which every consumer skips. Admin lock held.
+ */
+static void sweep_producer(struct krepis_endpoint *ep)
+{
+	uint64_t head = krepis_load_acquire(&ep->producer->head);
+	uint32_t n;
+
+	if (ep->geometry.kind != KREPIS_RING)
+		return;
+	for (n = 0; n < ep->geometry.buffer_count; n++) {
+		struct krepis_desc *desc = &ep->desc[n];
+		uint32_t state = krepis_own_state(krepis_load_acquire(&desc->word));
+
+		if (state == KREPIS_LOCKED ||
+		    (state == KREPIS_OWNED_CONSUMER &&
+		     (int64_t)(krepis_read(&desc->sequence) - head) >= 0))
+			krepis_own_reclaim(desc);
+	}
+}
+
+static void clear_links(struct krepis_link *links, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		krepis_store_release(&links[i].word, 0);
+		krepis_futex_wake(&links[i].word);
+	}
+}
+
+/* The producer is gone. Admin lock held; the links go last: until then it is still to do. */
+static void bury_producer(struct krepis_endpoint *ep)
+{
+	sweep_producer(ep);
+	krepis_write(&ep->info->deaths, krepis_read(&ep->info->deaths) + 1);
+	epoch_changed(ep);
+	clear_links(ep->producer->link, ep->geometry.max_consumers);
+}
+
+static void bury_consumer(struct krepis_endpoint *ep, unsigned int i)
+{
+	sweep_holds(ep, i);
+	krepis_write(&ep->info->deaths, krepis_read(&ep->info->deaths) + 1);
+	clear_links(&krepis_peer(ep, i)->link, 1);
+	epoch_changed(ep);
+}
+
+static bool producer_died(struct krepis_endpoint *ep)
+{
+	unsigned int i;
+
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		if (krepis_link_died(krepis_load_acquire(&ep->producer->link[i].word)))
+			return true;
+	}
+	return false;
+}
+
+static void sweep_locked(struct krepis_endpoint *ep)
+{
+	unsigned int i;
+
+	if (producer_died(ep))
+		bury_producer(ep);
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		if (krepis_link_died(krepis_load_acquire(&krepis_peer(ep, i)->link.word)))
+			bury_consumer(ep, i);
+	}
+}
+
+static int shm_sweep(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+	int err = lock_byte(shm->fd, F_WRLCK, LOCK_ADMIN);
+
+	if (err)
+		return err;
+	sweep_locked(ep);
+	admin_unlock(shm->fd);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ creation */
+
+static bool is_tmpfs(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (unsigned long)fs.f_type == TMPFS_MAGIC;
+}
+
+static int reserve(int fd, const struct krepis_geometry *g)
+{
+	struct krepis_layout l = krepis_layout(g);
+	void *control;
+	int rc;
+
+	if (ftruncate(fd, (off_t)l.size))
+		return -errno;
+	do {
+		rc = fallocate(fd, 0, 0, (off_t)l.size);
+	} while (rc && errno == EINTR);
+	if (rc)
+		return -errno;
+	control = mmap(NULL, l.ring, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (control == MAP_FAILED)
+		return -errno;
+	krepis_format(control, g, &l);
+	munmap(control, l.ring);
+	return 0;
+}
+
+static int create_anonymous(const struct krepis_geometry *g, int *out)
+{
+	int fd = memfd_create("krepis", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = reserve(fd, g);
+	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		err = -errno;
+	if (err)
+		close(fd);
+	else
+		*out = fd;
+	return err;
+}
+
+/* The name appears last: who opens it finds a complete channel. */
+static int create_named(const char *path, const struct krepis_geometry *g, uint32_t mode, int *out)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX], self[32];
+	int fd, err;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+	if (fd < 0)
+		return errno == EISDIR ? -EOPNOTSUPP : -errno;
+	err = is_tmpfs(fd) ? 0 : -EOPNOTSUPP;
+	if (!err && !faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW))
+		err = -EEXIST;	/* before the memory is taken */
+	if (!err)
+		err = reserve(fd, g);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (!err && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
+		err = -errno;
+	if (err)
+		close(fd);
+	else
+		*out = fd;
+	return err;
+}
+
+static int shm_create(const char *path, const struct krepis_geometry *g, uint32_t mode, int *fd)
+{
+	return path ? create_named(path, g, mode, fd) : create_anonymous(g, fd);
+}
+
+/* ------------------------------------------------------------------- mapping */
+
+static void *map_at(void *addr, size_t size, int prot, int fd, uint64_t offset)
+{
+	void *p = mmap(addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : 0), fd, (off_t)offset);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	/* A child's view would be a second owner of everything. */
+	madvise(p, size, MADV_DONTFORK);
+	return p;
+}
+
+static uint8_t *map_reserve(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap(void *p, size_t size)
+{
+	if (p)
+		munmap(p, size);
+}
+
+static void shm_unmap(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+
+	unmap(shm->payload, ep->layout.size - ep->layout.payload);
+	unmap(shm->ring, 2 * ep->geometry.ring_size);
+	unmap(shm->control, ep->layout.ring);
+	unmap(shm->own, 2 * ep->geometry.page_size);
+}
+
+static int map_own_page(struct krepis_endpoint *ep, uint64_t offset)
+{
+	struct shm *shm = ep->private;
+	size_t page = ep->geometry.page_size;
+
+	shm->own = map_reserve(2 * page);
+	if (!shm->own || mprotect(shm->own, page, PROT_READ | PROT_WRITE) ||
+	    madvise(shm->own, page, MADV_WIPEONFORK) ||
+	    !map_at(shm->own + page, page, PROT_READ | PROT_WRITE, shm->fd, offset))
+		return -ENOMEM;
+	*(uint32_t *)shm->own = 1;
+	ep->guard = (uint32_t *)shm->own;
+	return 0;
+}
+
+static int shm_map(struct krepis_endpoint *ep)
+{
+	const struct krepis_layout *l = &ep->layout;
+	size_t ring_size = ep->geometry.ring_size;
+	struct shm *shm = ep->private;
+	int prot = ep->role == KREPIS_PRODUCER ? PROT_READ | PROT_WRITE : PROT_READ;
+
+	shm->control = map_at(NULL, l->ring, PROT_READ | PROT_WRITE, shm->fd, 0);
+	if (!shm->control)
+		return -ENOMEM;
+	if (l->size > l->payload) {
+		shm->payload = map_at(NULL, l->size - l->payload, prot, shm->fd, l->payload);
+		if (!shm->payload)
+			return -ENOMEM;
+	}
+	if (ring_size) {
+		shm->ring = map_reserve(2 * ring_size);
+		if (!shm->ring || !map_at(shm->ring, ring_size, prot, shm->fd, l->ring) ||
+		    !map_at(shm->ring + ring_size, ring_size, prot, shm->fd, l->ring))
+			return -ENOMEM;
+	}
+	ep->info = (struct krepis_info *)shm->control;
+	ep->producer = (struct krepis_producer *)(shm->control + l->producer);
+	ep->consumers = shm->control + l->consumers;
+	ep->exchange = (struct krepis_exchange *)(shm->control + l->descriptors);
+	ep->desc = (struct krepis_desc *)(ep->exchange + 1);
+	ep->ring = shm->ring;
+	ep->ring_mask = ring_size - 1;
+	ep->payload = shm->payload;
+	return 0;
+}
+
+/* -------------------------------------------------------------------- attach */
+
+/* Takes a slot: its lock says that its last user is gone for good. */
+static int take_slot(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+	int err;
+
+	if (ep->role == KREPIS_PRODUCER) {
+		err = lock_byte(shm->fd, F_WRLCK, LOCK_PRODUCER);
+		return err == -EAGAIN ? -EBUSY : err;
+	}
+	for (ep->slot = 0; ep->slot < ep->geometry.max_consumers; ep->slot++) {
+		err = lock_byte(shm->fd, F_WRLCK, LOCK_CONSUMER + ep->slot);
+		if (err != -EAGAIN)
+			return err;
+	}
+	return -EUSERS;
+}
+
+/* Links set under a lock that was free: the process died before it was complete. */
+static void bury_predecessor(struct krepis_endpoint *ep)
+{
+	unsigned int i;
+
+	sweep_locked(ep);
+	if (ep->role == KREPIS_CONSUMER) {
+		if (krepis_read(&krepis_peer(ep, ep->slot)->link.word) ||
+		    (krepis_read(&ep->info->live) & 1U << ep->slot))
+			bury_consumer(ep, ep->slot);
+		return;
+	}
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		if (krepis_read(&ep->producer->link[i].word)) {
+			bury_producer(ep);
+			return;
+		}
+	}
+}
+
+static int join(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+	bool producer = ep->role == KREPIS_PRODUCER;
+	struct krepis_producer *p = ep->producer;
+	size_t page = ep->geometry.page_size;
+	uint64_t own_offset;
+	int err;
+
+	err = take_slot(ep);
+	if (err)
+		return err;
+	bury_predecessor(ep);
+	own_offset = producer ? ep->layout.producer : ep->layout.consumers + ep->slot * page;
+	err = map_own_page(ep, own_offset);
+	if (err)
+		return err;
+	if (producer) {
+		struct krepis_producer *own = (struct krepis_producer *)(shm->own + page);
+
+		ep->waiter = &p->waiter;
+		ep->counters = &p->counters;
+		ep->peers = krepis_read(&ep->info->consumers);
+		ep->seen = krepis_read(&ep->info->live);
+		shm->links = own->link;
+		shm->link_count = ep->geometry.max_consumers;
+	} else {
+		struct krepis_consumer *own = (struct krepis_consumer *)(shm->own + page);
+
+		ep->bit = 1U << ep->slot;
+		ep->consumer = krepis_peer(ep, ep->slot);
+		ep->waiter = &ep->consumer->waiter;
+		ep->counters = &ep->consumer->counters;
+		ep->peers = krepis_read(&ep->info->producers);
+		ep->seen = krepis_link_alive(krepis_read(&p->link[ep->slot].word));
+		shm->links = &own->link;
+		shm->link_count = 1;
+		/* Some older head, so that the producer leaves this ring's worth alone. */
+		krepis_ring_consume(ep->consumer, krepis_load_acquire(&p->head));
+	}
+	/* An old sleep of a dead predecessor is over; numbers go on, so none is taken for another. */
+	if (krepis_read(&ep->waiter->waiting) & 1)
+		krepis_write(&ep->waiter->waiting, krepis_read(&ep->waiter->waiting) + 1);
+	memset(ep->counters, 0, sizeof(*ep->counters));
+	if (ep->geometry.kind == KREPIS_TRIPLE) {
+		err = krepis_triple_init(ep, producer ? krepis_read(&ep->info->live) & 1 : ep->seen);
+		if (err)
+			return err;
+	}
+	err = krepis_keeper_arm(shm->links, shm->link_count, page, &shm->keeper);
+	if (err)
+		return err;
+	if (producer) {
+		err = ep->geometry.kind == KREPIS_RING ? krepis_sender_init(ep) : 0;
+		krepis_write(&ep->info->producers, krepis_read(&ep->info->producers) + 1);
+	} else {
+		krepis_fetch_or(&ep->info->live, ep->bit);
+		err = ep->geometry.kind == KREPIS_RING ? krepis_receiver_init(ep) : 0;
+		krepis_write(&ep->info->consumers, krepis_read(&ep->info->consumers) + 1);
+	}
+	krepis_wake(ep);
+	krepis_write(&ep->counters->wakes, 0);
+	epoch_changed(ep);
+	return err;
+}
+
+/* The reverse of join(). Admin lock held, or nobody to hold it against. */
+static void leave(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+	unsigned int i;
+
+	if (ep->role == KREPIS_CONSUMER)
+		sweep_holds(ep, ep->slot);
+	krepis_keeper_disarm(shm->keeper, shm->links, shm->link_count, ep->geometry.page_size);
+	for (i = 0; i < shm->link_count; i++)
+		krepis_futex_wake(&shm->links[i].word);
+	epoch_changed(ep);
+	krepis_wake(ep);
+}
+
+static int shm_attach(struct krepis_endpoint *ep, int fd)
+{
+	struct shm *shm = calloc(1, sizeof(*shm));
+	struct stat st;
+	int err;
+
+	if (!shm)
+		return -ENOMEM;
+	ep->private = shm;
+	shm->fd = krepis_reopen(fd);
+	if (shm->fd < 0) {
+		err = shm->fd;
+		goto err_free;
+	}
+	/* Before there is a second thread: later it costs milliseconds. */
+	ep->fence = !krepis_membarrier_register();
+	err = admin_lock(shm->fd);
+	if (err)
+		goto err_close;
+	err = fstat(shm->fd, &st) ? -errno :
+	      (uint64_t)st.st_size != ep->layout.size ? -EMEDIUMTYPE : 0;
+	if (!err)
+		err = shm_map(ep);
+	if (!err)
+		err = join(ep);
+	if (err)
+		goto err_unmap;
+	admin_unlock(shm->fd);
+	return 0;
+
+err_unmap:
+	if (shm->keeper)
+		leave(ep);
+	shm_unmap(ep);
+err_close:
+	close(shm->fd);
+err_free:
+	free(shm);
+	return err;
+}
+
+static void shm_detach(struct krepis_endpoint *ep, bool forked)
+{
+	struct shm *shm = ep->private;
+
+	/* The child has no view of the channel, and the locks are its parent's. */
+	if (forked) {
+		munmap(shm->own, ep->geometry.page_size);
+		goto out_close;
+	}
+	/* Without the lock another's sweep may run beside ours: each step can be done twice. */
+	admin_lock(shm->fd);
+	leave(ep);
+	admin_unlock(shm->fd);
+	shm_unmap(ep);
+out_close:
+	close(shm->fd);
+	free(shm);
+}
+
+static bool shm_producer(int fd)
+{
+	int own = krepis_reopen(fd);
+	bool locked;
+
+	if (own < 0)
+		return false;
+	locked = byte_is_locked(own, LOCK_PRODUCER);
+	close(own);
+	return locked;
+}
+
+const struct krepis_backend krepis_backend_shm = {
+	.name = "shm",
+	.guarantee = KREPIS_COOPERATIVE,
+	.create = shm_create,
+	.attach = shm_attach,
+	.detach = shm_detach,
+	.sweep = shm_sweep,
+	.producer = shm_producer,
+};

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Endpoints: attach, detach, shutdown, and who is at the other side.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "internal.h"
+
+static uint32_t spin_limit(uint32_t flags)
+{
+	if (flags & KREPIS_ATTACH_NO_SPIN)
+		return 0;
+	/* With one processor, spinning only keeps the peer from running. */
+	return sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 0 : SPIN_MAX;
+}
+
+KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role role,
+			     uint32_t flags, struct krepis_endpoint **out)
+{
+	const uint32_t known = KREPIS_ATTACH_EINTR | KREPIS_ATTACH_NO_SPIN | KREPIS_ATTACH_NO_CACHE;
+	struct krepis_endpoint *ep;
+	int err;
+
+	if ((flags & ~known) || (role != KREPIS_PRODUCER && role != KREPIS_CONSUMER))
+		return -EINVAL;
+	if (posix_memalign((void **)&ep, LINE, sizeof(*ep)))
+		return -ENOMEM;
+	memset(ep, 0, sizeof(*ep));
+	ep->role = role;
+	ep->flags = flags;
+	ep->spin_max = spin_limit(flags);
+	ep->spin = ep->spin_max;
+	ep->geometry = channel->geometry;
+	ep->layout = channel->layout;
+	ep->backend = channel->backend;
+	ep->slots = (uint32_t)((1ULL << channel->geometry.max_consumers) - 1);
+	err = ep->backend->attach(ep, channel->fd);
+	if (err)
+		goto err_free;
+	err = krepis_buffers_create(ep);
+	if (!err && ep->geometry.kind == KREPIS_RING && role == KREPIS_PRODUCER)
+		err = krepis_pool_init(ep);
+	if (err)
+		goto err_detach;
+	*out = ep;
+	return 0;
+
+err_detach:
+	krepis_buffers_destroy(ep);
+	ep->backend->detach(ep, false);
+	if (ep->geometry.kind == KREPIS_RING && role == KREPIS_CONSUMER)
+		free(ep->receiver.scratch);
+err_free:
+	free(ep);
+	return err;
+}
+
+KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
+{
+	bool forked, ring;
+
+	if (!ep)
+		return;
+	forked = !*ep->guard;
+	ring = ep->geometry.kind == KREPIS_RING;
+	if (!forked) {
+		krepis_shutdown(ep);
+		if (ring && ep->role == KREPIS_PRODUCER && !ep->broken)
+			krepis_sender_finish(ep);
+		if (ring && ep->role == KREPIS_CONSUMER && !ep->broken)
+			krepis_recv_done(ep);
+	}
+	if (ring && ep->role == KREPIS_PRODUCER)
+		krepis_pool_destroy(ep);
+	krepis_buffers_destroy(ep);
+	ep->backend->detach(ep, forked);
+	if (ring && ep->role == KREPIS_CONSUMER)
+		free(ep->receiver.scratch);
+	free(ep);
+}
+
+/* Only what POSIX allows in a signal handler: a store and a system call. */
+KREPIS_API void krepis_shutdown(struct krepis_endpoint *ep)
+{
+	int saved = errno;
+
+	krepis_store_release(&ep->stop, 1);
+	krepis_futex_wake_private(&ep->stop);
+	errno = saved;
+}
+
+/*
+ * A consumer has read all there is: will more come? The acquire pairs with
+ * clear_links() and with the kernel's marking: what the producer published
+ * before it went is visible to the look at the ring that follows.
+ *
+ * Return: 0 if a producer is there or none ever was; -KREPIS_PEER_GONE.
+ */
+int krepis_consumer_peer(struct krepis_endpoint *ep)
+{
+	uint32_t link = krepis_load_acquire(&ep->producer->link[ep->slot].word);
+
+	ep->unsettled = false;
+	if (krepis_link_alive(link)) {
+		ep->seen = true;
+		return 0;
+	}
+	if (krepis_link_died(link))
+		ep->unsettled = ep->backend->sweep(ep);
+	if (!ep->seen && krepis_read(&ep->info->producers) == ep->peers)
+		return 0;
+	return -KREPIS_PEER_GONE;
+}
+
+/*
+ * The producer cannot go on: is somebody there who will make room?
+ *
+ * Return: 0 if so; -ENOTCONN if nobody ever was; -KREPIS_PEER_GONE.
+ */
+int krepis_producer_peer(struct krepis_endpoint *ep)
+{
+	uint32_t live = krepis_live(ep), rest;
+	bool died = false;
+
+	for (rest = live; rest; rest &= rest - 1) {
+		struct krepis_consumer *c = krepis_peer(ep, __builtin_ctz(rest));
+
+		died |= krepis_link_died(krepis_load_acquire(&c->link.word));
+	}
+	ep->seen |= live != 0;
+	ep->unsettled = died && ep->backend->sweep(ep);
+	if (died)
+		live = krepis_live(ep);
+	if (live)
+		return 0;
+	return ep->seen || krepis_read(&ep->info->consumers) != ep->peers ? -KREPIS_PEER_GONE :
+									    -ENOTCONN;
+}
+
+static int peers_ready(struct krepis_endpoint *ep, void *arg)
+{
+	unsigned int count = *(unsigned int *)arg;
+
+	if (ep->role == KREPIS_CONSUMER) {
+		krepis_consumer_peer(ep);
+		return krepis_link_alive(krepis_load_acquire(&ep->producer->link[ep->slot].word)) ?
+		       0 : -EAGAIN;
+	}
+	krepis_producer_peer(ep);
+	return (unsigned int)__builtin_popcount(krepis_live(ep)) >= count ? 0 : -EAGAIN;
+}
+
+KREPIS_API int krepis_wait_peer(struct krepis_endpoint *ep, unsigned int count, int64_t deadline)
+{
+	unsigned int most = ep->role == KREPIS_PRODUCER ? ep->geometry.max_consumers : 1;
+
+	if (!krepis_usable(ep))
+		return krepis_unusable(ep);
+	if (!count || count > most)
+		return -EINVAL;
+	return krepis_wait_until(ep, peers_ready, &count, deadline);
+}
+
+KREPIS_API int krepis_wait(struct krepis_endpoint *ep, int64_t deadline)
+{
+	uint64_t bytes = krepis_record_bytes(ep->geometry.inline_max);
+
+	if (!krepis_usable(ep))
+		return krepis_unusable(ep);
+	if (krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)) {
+		int err = krepis_flush(ep);
+
+		return err ? err : krepis_wait_until(ep, krepis_send_ready, &bytes, deadline);
+	}
+	if (krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER)) {
+		krepis_recv_done(ep);
+		return krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
+	}
+	return krepis_wait_until(ep, krepis_triple_ready, NULL, deadline);
+}
+
+KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *ep, struct krepis_status *status)
+{
+	bool producer;
+	int err;
+
+	if (!*ep->guard)
+		return -EBADF;
+	producer = ep->role == KREPIS_PRODUCER ||
+		   krepis_link_alive(krepis_read(&ep->producer->link[ep->slot].word));
+	err = krepis_status_fill(status, ep->backend, &ep->geometry, ep->info, producer);
+	if (err)
+		return err;
+	status->slot = ep->slot;
+	if (ep->role == KREPIS_CONSUMER)
+		status->counters = status->consumers[ep->slot];
+	return 0;
+}

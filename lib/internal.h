@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library's files share. One file a noun:
+ *
+ *	channel.c	names, files, descriptors
+ *	endpoint.c	attach, detach, shutdown, fork
+ *	send.c recv.c	the two sides of a ring
+ *	pool.c		buffers and their holders in this process
+ *	triple.c	the latest value
+ *	wait.c		spinning, sleeping, waking
+ *	backend_shm.c	channels without the module: locks, death, sweeping
+ *	keeper.c	the thread whose death the kernel announces
+ *
+ * Locks, outermost first: the admin lock of a channel (between processes, an OFD
+ * lock, backend_shm.c), keeper_lock (keeper.c), pool.lock and magazine.busy
+ * (pool.c; never both with each other's owner waiting: magazines are only tried).
+ */
+#ifndef _KREPIS_INTERNAL_H
+#define _KREPIS_INTERNAL_H
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <krepis/krepis.h>
+#include <krepis/geometry.h>
+#include <krepis/ownership.h>
+#include <krepis/ring.h>
+#include <krepis/triple.h>
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define LINE		128	/* a pair of cache lines: what a prefetcher pulls */
+
+/**
+ * struct krepis_channel - immutable after it was opened
+ * @backend:  who makes its endpoints
+ * @fd:	      the file
+ * @geometry: a private copy, checked
+ * @layout:   from @geometry
+ */
+struct krepis_channel {
+	const struct krepis_backend *backend;
+	int fd;
+	struct krepis_geometry geometry;
+	struct krepis_layout layout;
+};
+
+/**
+ * struct krepis_buffer - one buffer as this endpoint sees it
+ * @endpoint:	whose it is
+ * @data:	the payload in this process
+ * @index:	its number in the pool
+ * @life:	atomic: {users, generation}. The generation is the life in which it was
+ *		acquired or received. Users: 1 for a producer that acquired it; for a
+ *		consumer the krepis_msg_get() less the puts; at 0 nothing is held
+ */
+struct krepis_buffer {
+	struct krepis_endpoint *endpoint;
+	void *data;
+	uint64_t life;
+	uint32_t index;
+};
+
+/* A few free buffers of one thread. @busy is a try-lock, so that others can steal. */
+struct magazine {
+	_Alignas(LINE) uint32_t busy;
+	uint32_t count;
+	uint32_t index[14];
+};
+
+#define MAGAZINES 8
+
+/**
+ * struct pool - the producer's buffers
+ * @lock:	protects all up to @magazines
+ * @free:	stack of @free_count indices
+ * @out:	circular queue of published indices, oldest first; @capacity, a power of two
+ * @magazines:	by thread, in front of the stack; NULL: none
+ */
+struct pool {
+	pthread_mutex_t lock;
+	uint32_t *free;
+	uint32_t free_count;
+	uint32_t *out;
+	uint32_t out_head;
+	uint32_t out_count;
+	uint32_t capacity;
+	struct magazine *magazines;
+};
+
+/* The producer's side of a ring. Only the endpoint's thread touches it. */
+struct sender {
+	struct krepis_ring_writer w;
+	uint64_t published;	/* what the consumers see as the head */
+	uint64_t messages;	/* committed and not yet flushed */
+	uint64_t bytes;
+	uint32_t begun;		/* krepis_send_begin(): room, plus 1 */
+};
+
+/* The consumer's side of a ring. Only the endpoint's thread touches it. */
+struct receiver {
+	uint64_t pos;		/* next record to read */
+	uint64_t head;		/* records below are known to be there */
+	uint64_t tail;		/* what the producer was told */
+	uint64_t count;		/* overwrite: messages that stood before pos */
+	uint8_t *scratch;	/* overwrite: a copy of the message */
+};
+
+/* One side of a triple. Only the endpoint's thread touches it. */
+struct triple {
+	uint32_t index;		/* the buffer that this side owns */
+	uint32_t count;		/* publications */
+	bool begun;
+	bool valid;		/* @msg is a value that was received */
+	struct krepis_msg msg;
+};
+
+/**
+ * struct krepis_endpoint - one side of a channel, in this process
+ *
+ * Immutable after attach, but for what says otherwise.
+ *
+ * @guard:	points to 1, and in a forked child to 0
+ * @stop:	atomic futex, private: set by krepis_shutdown()
+ * @fence:	a publication needs a full barrier, see wait.c
+ * @broken:	-EPROTO once the peer wrote nonsense that cannot be skipped
+ * @answered:	atomic: the last sleep of each peer that was answered by a wake-up
+ * @spin:	how long to spin before sleeping; endpoint's thread
+ * @peers:	attach count of the other side when this one attached
+ * @seen:	somebody was at the other side since then; endpoint's thread
+ */
+struct krepis_endpoint {
+	const uint32_t *guard;
+	uint8_t *ring;
+	uint64_t ring_mask;
+	struct krepis_info *info;
+	struct krepis_producer *producer;
+	void *consumers;
+	struct krepis_exchange *exchange;
+	struct krepis_desc *desc;
+	uint8_t *payload;
+	struct krepis_consumer *consumer;	/* own page, NULL in a producer */
+	struct krepis_waiter *waiter;		/* own */
+	struct krepis_counters *counters;	/* own */
+	struct krepis_buffer *buffers;
+	uint32_t stop;
+	uint32_t flags;
+	uint32_t role;
+	uint32_t slot;
+	uint32_t bit;
+	uint32_t slots;		/* bits that the geometry has */
+	bool fence;
+	bool seen;
+	bool unsettled;		/* a death that is not swept yet: sleep in slices */
+	int broken;
+	uint32_t peers;
+	uint32_t spin;
+	uint32_t spin_max;
+	uint32_t answered[KREPIS_MAX_CONSUMERS];
+	struct krepis_geometry geometry;
+	struct krepis_layout layout;
+	const struct krepis_backend *backend;
+	void *private;		/* the backend's */
+
+	_Alignas(LINE) union {
+		struct sender sender;
+		struct receiver receiver;
+		struct triple triple;
+	};
+	struct pool pool;
+};
+
+/**
+ * struct krepis_backend - what differs between channels of files and of the module
+ * @name:	for krepis_status
+ * @guarantee:	enum krepis_guarantee
+ * @create:	makes the file: 0 and a descriptor in @fd
+ * @attach:	takes a slot and maps the regions: fills in @endpoint
+ * @detach:	gives everything back; @forked: only what the child has
+ * @sweep:	cleans up after peers whose link says that they died. -EAGAIN: somebody
+ *		else is at it
+ * @producer:	whether a producer is attached
+ */
+struct krepis_backend {
+	const char *name;
+	uint32_t guarantee;
+	int (*create)(const char *path, const struct krepis_geometry *geometry, uint32_t mode,
+		      int *fd);
+	int (*attach)(struct krepis_endpoint *endpoint, int fd);
+	void (*detach)(struct krepis_endpoint *endpoint, bool forked);
+	int (*sweep)(struct krepis_endpoint *endpoint);
+	bool (*producer)(int fd);
+};
+
+extern const struct krepis_backend krepis_backend_shm;
+
+/* ---- state of an endpoint */
+
+static inline bool krepis_usable(const struct krepis_endpoint *ep)
+{
+	return likely(*ep->guard && !ep->broken && !krepis_read(&ep->stop));
+}
+
+/* Why krepis_usable() said no. */
+static inline int krepis_unusable(const struct krepis_endpoint *ep)
+{
+	return !*ep->guard ? -EBADF : ep->broken ? ep->broken : -ESHUTDOWN;
+}
+
+static inline bool krepis_is(const struct krepis_endpoint *ep, uint32_t kind, uint32_t role)
+{
+	return likely(ep->geometry.kind == kind && ep->role == role);
+}
+
+static inline struct krepis_consumer *krepis_peer(const struct krepis_endpoint *ep, unsigned int i)
+{
+	return krepis_consumer_at(ep->consumers, ep->geometry.page_size, i);
+}
+
+static inline bool krepis_overwrites(const struct krepis_endpoint *ep)
+{
+	return ep->geometry.backpressure == KREPIS_OVERWRITE;
+}
+
+/* The attached consumers. A bit without a slot is a peer's lie. */
+static inline uint32_t krepis_live(const struct krepis_endpoint *ep)
+{
+	return krepis_load_acquire(&ep->info->live) & ep->slots;
+}
+
+/* struct krepis_buffer.life */
+static inline uint64_t krepis_life(uint32_t generation, uint32_t users)
+{
+	return (uint64_t)generation << 32 | users;
+}
+
+/* Adds to a counter that has one writer. */
+static inline void krepis_count(__u64 *counter, uint64_t n)
+{
+	krepis_write(counter, krepis_read(counter) + n);
+}
+
+/* A peer's link: futex words as set_robust_list(2) defines them. */
+static inline bool krepis_link_died(uint32_t word)
+{
+	return word & FUTEX_OWNER_DIED;
+}
+
+static inline bool krepis_link_alive(uint32_t word)
+{
+	return (word & FUTEX_TID_MASK) && !krepis_link_died(word);
+}
+
+int krepis_reopen(int fd);
+int krepis_consumer_peer(struct krepis_endpoint *ep);
+int krepis_producer_peer(struct krepis_endpoint *ep);
+int krepis_status_fill(struct krepis_status *status, const struct krepis_backend *backend,
+		       const struct krepis_geometry *geometry, const void *control, bool producer);
+
+/* ---- wait.c */
+
+#define SPIN_MAX 2048
+
+/*
+ * Waits until @poll says something else than -EAGAIN: 0 is ready. It is called
+ * again and again, and must not block. Sleeps at most once, for a moment, if the
+ * deadline is KREPIS_BRIEFLY.
+ */
+#define KREPIS_BRIEFLY ((int64_t)-1)
+int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
+		      void *arg, int64_t deadline);
+void krepis_wake(struct krepis_endpoint *ep);
+void krepis_futex_wake(__u32 *word);
+void krepis_futex_wake_private(uint32_t *word);
+bool krepis_membarrier_register(void);
+
+/*
+ * Wakes the producer if it sleeps and @tail is what it needs. Called after this
+ * consumer gave something back; after a buffer, with the greatest tail.
+ */
+static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t tail)
+{
+	uint32_t waiting;
+
+	if (unlikely(ep->fence))
+		krepis_mb();
+	waiting = krepis_load_acquire(&ep->producer->waiter.waiting);
+	if (unlikely(waiting & 1) && krepis_read(&ep->answered[0]) != waiting &&
+	    tail >= krepis_read(&ep->producer->need)) {
+		krepis_write(&ep->answered[0], waiting);
+		krepis_wake(ep);
+	}
+}
+
+/* Wakes the consumers in @live that sleep. Called after the producer published. */
+static inline void krepis_notify_consumers(struct krepis_endpoint *ep, uint32_t live)
+{
+	bool asleep = false, died = false;
+
+	if (unlikely(ep->fence))
+		krepis_mb();
+	for (; live; live &= live - 1) {
+		unsigned int i = __builtin_ctz(live);
+		struct krepis_consumer *c = krepis_peer(ep, i);
+		uint32_t waiting = krepis_read(&c->waiter.waiting);
+
+		died |= krepis_link_died(krepis_read(&c->link.word));
+		if (unlikely(waiting & 1) && ep->answered[i] != waiting) {
+			ep->answered[i] = waiting;
+			asleep = true;
+		}
+	}
+	if (unlikely(asleep))
+		krepis_wake(ep);
+	if (unlikely(died))
+		krepis_producer_peer(ep);
+}
+
+/* ---- pool.c */
+
+int krepis_pool_init(struct krepis_endpoint *ep);
+void krepis_pool_destroy(struct krepis_endpoint *ep);
+int krepis_pool_get(struct krepis_endpoint *ep, struct krepis_buffer **out);
+void krepis_pool_published(struct krepis_endpoint *ep, struct krepis_buffer *buffer);
+int krepis_buffers_create(struct krepis_endpoint *ep);
+void krepis_buffers_destroy(struct krepis_endpoint *ep);
+
+/* ---- send.c, recv.c, triple.c */
+
+int krepis_sender_init(struct krepis_endpoint *ep);
+void krepis_sender_finish(struct krepis_endpoint *ep);
+int krepis_receiver_init(struct krepis_endpoint *ep);
+void krepis_recv_done(struct krepis_endpoint *ep);
+int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached);
+bool krepis_evict_publish(struct krepis_endpoint *ep);
+int krepis_recv_ready(struct krepis_endpoint *ep, void *arg);
+int krepis_send_ready(struct krepis_endpoint *ep, void *arg);
+int krepis_triple_ready(struct krepis_endpoint *ep, void *arg);
+
+/* ---- keeper.c */
+
+struct keeper;
+
+/*
+ * Arms @count links at @links, one page behind whose private twin page the
+ * kernel's list nodes live. From then on, when this process dies, the kernel
+ * marks each link and wakes who sleeps on it.
+ */
+int krepis_keeper_arm(struct krepis_link *links, unsigned int count, size_t page_size,
+		      struct keeper **out);
+/* Takes the links off again and sets them to 0, in any process but a forked child. */
+void krepis_keeper_disarm(struct keeper *keeper, struct krepis_link *links, unsigned int count,
+			  size_t page_size);
+
+#endif /* _KREPIS_INTERNAL_H */

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The consumer's side of a ring. Everything here comes from another process:
+ * each word is read once, checked, and only the copy is used.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "internal.h"
+#include "poison.h"
+
+/* Where reading starts: behind all that is published when the live bit is visible. */
+static int start_overwrite(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+	struct krepis_ring_marks marks;
+	int err, tries = 1000;
+
+	r->scratch = malloc(krepis_record_bytes(ep->geometry.inline_max));
+	if (!r->scratch)
+		return -ENOMEM;
+	krepis_mb();
+	do {
+		err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
+	} while (err == -EAGAIN && --tries);
+	if (err == -EAGAIN) {
+		/* A producer that died in between left it so; the next one mends it. */
+		marks.head = krepis_load_acquire(&ep->producer->head);
+		marks.head_count = krepis_read(&ep->producer->head_count);
+		err = 0;
+	}
+	r->pos = marks.head;
+	r->count = marks.head_count;
+	krepis_ring_consume(ep->consumer, r->pos);
+	return err;
+}
+
+/*
+ * A producer that saw the live bit may have granted this consumer buffers whose
+ * records stand before its start: it will never read them, so it lets go now.
+ */
+static void drop_unreachable(struct krepis_endpoint *ep)
+{
+	uint32_t n;
+
+	for (n = 0; n < ep->geometry.buffer_count; n++) {
+		struct krepis_desc *desc = &ep->desc[n];
+		uint64_t word = krepis_load_acquire(&desc->word);
+		uint32_t generation = krepis_own_generation(word);
+
+		if (krepis_own_state(word) != KREPIS_OWNED_CONSUMER ||
+		    !(krepis_read(&desc->holders) & ep->bit) ||
+		    (int64_t)(krepis_read(&desc->sequence) - ep->receiver.pos) >= 0)
+			continue;
+		if (!krepis_overwrites(ep) || krepis_own_take(desc, generation, ep->bit))
+			krepis_own_drop(desc, generation, ep->bit);
+	}
+}
+
+int krepis_receiver_init(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+
+	if (krepis_overwrites(ep)) {
+		int err = start_overwrite(ep);
+
+		if (err)
+			return err;
+	} else {
+		r->pos = krepis_ring_join(ep->producer, ep->consumer);
+		if (r->pos & 7)
+			return -EPROTO;
+	}
+	r->head = r->pos;
+	r->tail = r->pos;
+	drop_unreachable(ep);
+	return 0;
+}
+
+/* Gives back the room of the inline messages whose views have ended. */
+static inline void recv_done(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+
+	if (r->tail == r->pos)
+		return;
+	r->tail = r->pos;
+	krepis_ring_consume(ep->consumer, r->pos);
+	krepis_notify_producer(ep, r->pos);
+}
+
+void krepis_recv_done(struct krepis_endpoint *ep)
+{
+	recv_done(ep);
+}
+
+static int broken(struct krepis_endpoint *ep)
+{
+	ep->broken = -EPROTO;
+	return -EPROTO;
+}
+
+static inline void counted(struct krepis_endpoint *ep, uint32_t len)
+{
+	krepis_count(&ep->counters->messages, 1);
+	krepis_count(&ep->counters->bytes, len);
+}
+
+/*
+ * The message that a handle names. Return: 0; -ESTALE if it is not for us, or
+ * not any more.
+ */
+static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, struct krepis_msg *msg)
+{
+	struct krepis_buffer *buffer;
+	struct krepis_desc *desc, what;
+	int err;
+
+	if (handle.index >= ep->geometry.buffer_count)
+		return -ESTALE;
+	desc = &ep->desc[handle.index];
+	err = krepis_own_resolve(desc, handle.generation, ep->bit, ep->geometry.buffer_size, &what);
+	if (!err && krepis_overwrites(ep) && !krepis_own_take(desc, handle.generation, ep->bit))
+		err = -ESTALE;
+	if (err)
+		return -ESTALE;
+	buffer = &ep->buffers[handle.index];
+	krepis_write(&buffer->life, krepis_life(handle.generation, 1));
+	krepis_unpoison(buffer->data, what.len);
+	msg->data = buffer->data;
+	msg->len = what.len;
+	msg->flags = (uint16_t)(what.flags & KREPIS_MSG_CRC32C) | KREPIS_MSG_BUFFER;
+	msg->buffer = buffer;
+	msg->crc32c = what.crc32c;
+	msg->generation = handle.generation;
+	return 0;
+}
+
+/* The next message of a ring that is not overwritten, or -EAGAIN. */
+static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+	struct krepis_record record;
+	struct krepis_handle handle;
+
+	for (;;) {
+		const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
+		int64_t available = (int64_t)(r->head - r->pos);
+
+		if (!available) {
+			available = krepis_ring_available(ep->producer, ep->geometry.ring_size,
+							  r->pos, false);
+			if (!available)
+				return -EAGAIN;
+			if (unlikely(available < 0))
+				return broken(ep);
+			r->head = r->pos + (uint64_t)available;
+		}
+		if (unlikely(krepis_ring_record(data, (uint64_t)available, ep->geometry.inline_max,
+						&record)))
+			return broken(ep);
+		msg->sequence = r->pos;
+		msg->type = record.type;
+		r->pos += krepis_record_bytes(record.len);
+		if (likely(!(record.flags & KREPIS_MSG_BUFFER))) {
+			msg->data = data + sizeof(record);
+			msg->len = record.len;
+			msg->flags = 0;
+			msg->buffer = NULL;
+			counted(ep, record.len);
+			return 0;
+		}
+		memcpy(&handle, data + sizeof(record), sizeof(handle));
+		if (likely(!resolve(ep, handle, msg))) {
+			counted(ep, msg->len);
+			return 0;
+		}
+		/* Not granted to us, or taken back from a dead producer: no message. */
+		krepis_count(&ep->counters->drops, 1);
+	}
+}
+
+static int lost(struct krepis_endpoint *ep, struct krepis_msg *msg, uint64_t count)
+{
+	krepis_count(&ep->counters->drops, count);
+	msg->lost = count;
+	return -KREPIS_ELAPPED;
+}
+
+/* The producer overtook us: go on with the oldest whole record. */
+static int lapped(struct krepis_endpoint *ep, struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+	struct krepis_ring_marks marks;
+	uint64_t count;
+	int err;
+
+	err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
+	if (err == -EAGAIN)
+		return err;
+	count = marks.floor_count - r->count;
+	if (err || (int64_t)(marks.floor - r->pos) <= 0 || !count ||
+	    count > (marks.floor - r->pos) / sizeof(struct krepis_record))
+		return broken(ep);
+	r->pos = marks.floor;
+	r->count = marks.floor_count;
+	return lost(ep, msg, count);
+}
+
+/* Word by word: the producer may be writing here, and the floor will tell. */
+static void copy_racy(void *to, const void *from, uint32_t len)
+{
+	const uint64_t *src = from;
+	uint64_t *dst = to;
+	uint32_t i;
+
+	for (i = 0; i < (len + 7) / 8; i++)
+		dst[i] = krepis_read(&src[i]);
+}
+
+/* The next message of an overwritten ring, copied out before it is believed. */
+static int next_overwrite(struct krepis_endpoint *ep, struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+	const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
+	struct krepis_record record;
+	struct krepis_handle handle;
+	int64_t available;
+	int bad;
+
+	available = krepis_ring_available(ep->producer, ep->geometry.ring_size, r->pos, true);
+	if (!available)
+		return -EAGAIN;
+	if (available < 0)
+		return broken(ep);
+	if ((uint64_t)available > ep->geometry.ring_size)
+		return lapped(ep, msg);
+	bad = krepis_ring_record(data, (uint64_t)available, ep->geometry.inline_max, &record);
+	if (!bad)
+		copy_racy(r->scratch, data + sizeof(record), record.len);
+	if (!krepis_ring_intact(ep->producer, r->pos))
+		return lapped(ep, msg);
+	if (bad)
+		return broken(ep);
+	msg->sequence = r->pos;
+	msg->type = record.type;
+	r->pos += krepis_record_bytes(record.len);
+	r->count++;
+	if (!(record.flags & KREPIS_MSG_BUFFER)) {
+		msg->data = r->scratch;
+		msg->len = record.len;
+		msg->flags = 0;
+		msg->buffer = NULL;
+	} else {
+		memcpy(&handle, r->scratch, sizeof(handle));
+		if (resolve(ep, handle, msg))
+			return lost(ep, msg, 1);
+	}
+	counted(ep, msg->len);
+	return 0;
+}
+
+static inline int next_message(struct krepis_endpoint *ep, struct krepis_msg *msg)
+{
+	return unlikely(krepis_overwrites(ep)) ? next_overwrite(ep, msg) : next(ep, msg);
+}
+
+/* Something to read, as krepis_wait_until() asks for it. */
+int krepis_recv_ready(struct krepis_endpoint *ep, void *arg)
+{
+	struct receiver *r = &ep->receiver;
+	int err;
+
+	(void)arg;
+	if (r->head != r->pos && !krepis_overwrites(ep))
+		return 0;
+	if (krepis_read(&ep->producer->head) != r->pos)
+		return 0;
+	err = krepis_consumer_peer(ep);
+	/* It may have published before it went: look once more. */
+	if (err && krepis_load_acquire(&ep->producer->head) != r->pos)
+		return 0;
+	return err ? err : -EAGAIN;
+}
+
+/* A receive that has to wait. */
+static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
+{
+	int err;
+
+	for (;;) {
+		err = krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
+		if (err)
+			return err;
+		err = next_message(ep, msg);
+		if (err != -EAGAIN)
+			return err;
+		/* Only records that were not for us: their room is free again. */
+		recv_done(ep);
+		if (krepis_read(&ep->stop))
+			return -ESHUTDOWN;
+		if (deadline == KREPIS_NOWAIT)
+			return -EAGAIN;
+		if (krepis_deadline_ns(0) >= deadline)
+			return -ETIMEDOUT;
+	}
+}
+
+static inline int receiver_check(const struct krepis_endpoint *ep)
+{
+	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER)))
+		return -EINVAL;
+	/* After krepis_shutdown() what is there may still be read. */
+	if (unlikely(!*ep->guard))
+		return -EBADF;
+	return ep->broken;
+}
+
+KREPIS_API int krepis_recv(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
+{
+	int err = receiver_check(ep);
+
+	if (unlikely(err))
+		return err;
+	recv_done(ep);
+	err = next_message(ep, msg);
+	return likely(err != -EAGAIN) ? err : recv_wait(ep, msg, deadline);
+}
+
+KREPIS_API int krepis_recv_batch(struct krepis_endpoint *ep, struct krepis_msg *msgs,
+				 unsigned int count, int64_t deadline)
+{
+	unsigned int n;
+	int err = receiver_check(ep);
+
+	if (unlikely(err))
+		return err;
+	if (!count || count > INT32_MAX || krepis_overwrites(ep))
+		return -EINVAL;
+	recv_done(ep);
+	for (n = 0; n < count; n++) {
+		err = next(ep, &msgs[n]);
+		if (err)
+			break;
+	}
+	if (n)
+		return (int)n;
+	if (err != -EAGAIN)
+		return err;
+	err = recv_wait(ep, &msgs[0], deadline);
+	if (err)
+		return err;
+	for (n = 1; n < count && !next(ep, &msgs[n]); n++)
+		;
+	return (int)n;
+}
+
+KREPIS_API int krepis_release(struct krepis_endpoint *ep, const struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+
+	if (msg->buffer)
+		return msg->buffer->endpoint == ep ? krepis_msg_put(msg) : -EINVAL;
+	if (!krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER))
+		return -EINVAL;
+	if (!*ep->guard)
+		return -EBADF;
+	/* Only the newest view's end is the end of all views. */
+	if (msg->sequence + krepis_record_bytes(msg->len) == r->pos)
+		recv_done(ep);
+	return 0;
+}
+
+KREPIS_API int krepis_msg_get(const struct krepis_msg *msg)
+{
+	uint64_t life;
+
+	if (!msg->buffer)
+		return -EINVAL;
+	life = krepis_read(&msg->buffer->life);
+	do {
+		if (life >> 32 != msg->generation || !(uint32_t)life)
+			return -EPERM;
+	} while (!krepis_cas(&msg->buffer->life, &life, life + 1));
+	return 0;
+}
+
+/* The last user of this process is done: drop this consumer's hold. */
+static void drop(struct krepis_buffer *buffer, uint32_t generation)
+{
+	struct krepis_endpoint *ep = buffer->endpoint;
+
+	krepis_poison(buffer->data, ep->geometry.buffer_size);
+	if (krepis_own_drop(&ep->desc[buffer->index], generation, ep->bit))
+		krepis_notify_producer(ep, UINT64_MAX);
+}
+
+KREPIS_API int krepis_msg_put(const struct krepis_msg *msg)
+{
+	struct krepis_buffer *buffer = msg->buffer;
+	uint64_t life;
+
+	if (!buffer)
+		return -EINVAL;
+	if (!*buffer->endpoint->guard)
+		return -EBADF;
+	life = krepis_read(&buffer->life);
+	do {
+		if (life >> 32 != msg->generation || !(uint32_t)life)
+			return -EPERM;
+	} while (!krepis_cas(&buffer->life, &life, life - 1));
+	if ((uint32_t)life == 1)
+		drop(buffer, msg->generation);
+	return 0;
+}
+
+KREPIS_API int krepis_msg_verify(const struct krepis_msg *msg)
+{
+	if (!(msg->flags & KREPIS_MSG_CRC32C))
+		return -ENODATA;
+	return krepis_crc32c(0, msg->data, msg->len) == msg->crc32c ? 0 : -EBADMSG;
+}

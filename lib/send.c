@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The producer's side of a ring: room, records, publication, eviction.
+ *
+ * Records are written behind the published head and become visible together,
+ * by one store, in krepis_flush(). A buffer changes hands before its record is
+ * visible; its descriptor's sequence is the record's position, by which a sweep
+ * knows what a dead producer never published.
+ */
+#include <string.h>
+#include "internal.h"
+#include "poison.h"
+
+/* What the last producer left: its head is where we go on, if it can be one. */
+int krepis_sender_init(struct krepis_endpoint *ep)
+{
+	struct krepis_ring_writer *w = &ep->sender.w;
+	uint64_t size = ep->geometry.ring_size;
+	unsigned int i;
+
+	w->head = (krepis_load_acquire(&ep->producer->head) + 7) & ~7ULL;
+	w->limit = w->head;
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		uint64_t tail = krepis_read(&krepis_peer(ep, i)->tail);
+
+		w->tail[i] = w->head - tail <= size && !(tail & 7) ? tail : w->head;
+	}
+	ep->sender.published = w->head;
+	if (!krepis_overwrites(ep))
+		return 0;
+	/* A predecessor may have died between the two versions. */
+	if (krepis_read(&ep->producer->version) & 1)
+		krepis_write(&ep->producer->version, krepis_read(&ep->producer->version) + 1);
+	if (krepis_ring_marks(ep->producer, size, &w->marks) || w->marks.head != w->head)
+		w->marks = (struct krepis_ring_marks){ .floor = w->head, .head = w->head };
+	w->limit = w->marks.floor + size;
+	return 0;
+}
+
+/* Publishes what was committed. The caller has checked the endpoint. */
+static inline void flush(struct krepis_endpoint *ep, uint32_t live)
+{
+	struct sender *s = &ep->sender;
+
+	if (s->published == s->w.head)
+		return;
+	s->published = s->w.head;
+	krepis_count(&ep->counters->messages, s->messages);
+	krepis_count(&ep->counters->bytes, s->bytes);
+	if (unlikely(krepis_overwrites(ep))) {
+		s->w.marks.head = s->w.head;
+		s->w.marks.head_count += s->messages;
+		krepis_ring_mark(ep->producer, &s->w.marks);
+	} else {
+		krepis_ring_publish(ep->producer, s->w.head);
+	}
+	s->messages = 0;
+	s->bytes = 0;
+	krepis_notify_consumers(ep, live);
+}
+
+/* An orderly end: what was committed goes out, what was begun does not. */
+void krepis_sender_finish(struct krepis_endpoint *ep)
+{
+	flush(ep, krepis_live(ep));
+}
+
+/* Room for *@arg bytes of records, as krepis_wait_until() asks for it. */
+int krepis_send_ready(struct krepis_endpoint *ep, void *arg)
+{
+	struct krepis_ring_writer *w = &ep->sender.w;
+	uint64_t end = w->head + *(uint64_t *)arg;
+	int err;
+
+	err = krepis_producer_peer(ep);
+	if (err || krepis_overwrites(ep))
+		return err;
+	if (end > w->limit)
+		krepis_ring_admit(w, ep->geometry.ring_size, &ep->info->live, ep->slots,
+				  ep->consumers, ep->geometry.page_size);
+	return end <= w->limit ? 0 : -EAGAIN;
+}
+
+/*
+ * Overwrite: gives up the oldest record. Who did not take its buffer yet loses
+ * the hold on it first; only then does the floor rise over the record.
+ *
+ * Return: false if there is none.
+ */
+static bool evict_one(struct krepis_endpoint *ep)
+{
+	struct krepis_ring_marks *m = &ep->sender.w.marks;
+	const uint8_t *data = ep->ring + (m->floor & ep->ring_mask);
+	struct krepis_record record;
+	struct krepis_handle handle;
+
+	if (m->floor == m->head)
+		return false;
+	/* In a cooperative channel a peer may have scribbled over our records. */
+	if (krepis_ring_record(data, m->head - m->floor, ep->geometry.inline_max, &record)) {
+		m->floor = m->head;
+		m->floor_count = m->head_count;
+		return true;
+	}
+	if (record.flags & KREPIS_MSG_BUFFER) {
+		memcpy(&handle, data + sizeof(record), sizeof(handle));
+		if (handle.index < ep->geometry.buffer_count)
+			krepis_own_evict(&ep->desc[handle.index], handle.generation);
+	}
+	m->floor += krepis_record_bytes(record.len);
+	m->floor_count++;
+	return true;
+}
+
+/* Overwrite: gives up the oldest record, and the consumers are told. */
+bool krepis_evict_publish(struct krepis_endpoint *ep)
+{
+	struct krepis_ring_writer *w = &ep->sender.w;
+
+	if (!evict_one(ep))
+		return false;
+	krepis_ring_mark(ep->producer, &w->marks);
+	w->limit = w->marks.floor + ep->geometry.ring_size;
+	return true;
+}
+
+static void evict_for(struct krepis_endpoint *ep, uint64_t end)
+{
+	struct krepis_ring_writer *w = &ep->sender.w;
+
+	while (end > w->marks.floor + ep->geometry.ring_size && evict_one(ep))
+		;
+	krepis_ring_mark(ep->producer, &w->marks);
+	w->limit = w->marks.floor + ep->geometry.ring_size;
+}
+
+/*
+ * Waits for a quarter of the ring first, but not for long: a producer that takes
+ * each record's room as it comes free meets the consumer at every message, by a
+ * cache miss or worse, by a sleep. Then for what it needs, however long.
+ */
+static int wait_for_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadline)
+{
+	uint64_t quarter = ep->geometry.ring_size / 4;
+	uint64_t enough = bytes > quarter ? bytes : quarter;
+	int err;
+
+	if (deadline != KREPIS_NOWAIT) {
+		krepis_write(&ep->producer->need, ep->sender.w.head + enough - ep->geometry.ring_size);
+		err = krepis_wait_until(ep, krepis_send_ready, &enough, KREPIS_BRIEFLY);
+		if (err != -EAGAIN)
+			return err;
+	}
+	krepis_write(&ep->producer->need, 0);
+	return krepis_wait_until(ep, krepis_send_ready, &bytes, deadline);
+}
+
+/* The slow half of room_for(): ask the consumers, evict, fail or wait. */
+static int make_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadline)
+{
+	int err;
+
+	if (krepis_overwrites(ep)) {
+		flush(ep, krepis_live(ep));
+		evict_for(ep, ep->sender.w.head + bytes);
+		return 0;
+	}
+	err = krepis_send_ready(ep, &bytes);
+	if (err != -EAGAIN)
+		return err;
+	flush(ep, krepis_live(ep));
+	if (ep->geometry.backpressure == KREPIS_FAIL) {
+		krepis_count(&ep->counters->drops, 1);
+		return -EAGAIN;
+	}
+	return wait_for_room(ep, bytes, deadline);
+}
+
+/* Room for @bytes of record behind the head, and somebody to read it. */
+static inline int room_for(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadline)
+{
+	if (unlikely(!krepis_live(ep))) {
+		int err = krepis_producer_peer(ep);
+
+		if (err)
+			return err;
+	}
+	if (likely(ep->sender.w.head + bytes <= ep->sender.w.limit))
+		return 0;
+	return make_room(ep, bytes, deadline);
+}
+
+static inline int sender_check(const struct krepis_endpoint *ep)
+{
+	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)))
+		return -EINVAL;
+	if (unlikely(!krepis_usable(ep)))
+		return krepis_unusable(ep);
+	return ep->sender.begun ? -EBUSY : 0;
+}
+
+static inline uint8_t *at_head(const struct krepis_endpoint *ep)
+{
+	return ep->ring + (ep->sender.w.head & ep->ring_mask);
+}
+
+/* The record at the head is complete. */
+static inline void append(struct krepis_endpoint *ep, uint32_t len, uint64_t payload)
+{
+	ep->sender.w.head += krepis_record_bytes(len);
+	ep->sender.messages++;
+	ep->sender.bytes += payload;
+}
+
+/* Between inline_max and KREPIS_MAX_COPY: through a buffer. */
+static int send_copy(struct krepis_endpoint *ep, uint16_t type, const void *data, size_t len,
+		     int64_t deadline)
+{
+	struct krepis_buffer *buffer;
+	int err;
+
+	if (len > ep->geometry.buffer_size || len >= KREPIS_MAX_COPY)
+		return -EMSGSIZE;
+	err = room_for(ep, krepis_record_bytes(sizeof(struct krepis_handle)), deadline);
+	if (!err)
+		err = krepis_acquire(ep, &buffer, deadline);
+	if (err)
+		return err;
+	memcpy(buffer->data, data, len);
+	err = krepis_publish(ep, buffer, type, len, 0, deadline);
+	if (err)
+		krepis_abandon(ep, buffer);
+	return err;
+}
+
+KREPIS_API int krepis_send(struct krepis_endpoint *ep, uint16_t type, const void *data, size_t len,
+			   int64_t deadline)
+{
+	uint8_t *record;
+	int err;
+
+	err = sender_check(ep);
+	if (unlikely(err))
+		return err;
+	if (unlikely(len > ep->geometry.inline_max))
+		return send_copy(ep, type, data, len, deadline);
+	err = room_for(ep, krepis_record_bytes((uint32_t)len), deadline);
+	if (unlikely(err))
+		return err;
+	record = at_head(ep);
+	krepis_ring_describe(record, (uint32_t)len, type, 0);
+	if (likely(len))
+		memcpy(record + sizeof(struct krepis_record), data, len);
+	append(ep, (uint32_t)len, len);
+	flush(ep, krepis_live(ep));
+	return 0;
+}
+
+KREPIS_API int krepis_send_begin(struct krepis_endpoint *ep, size_t len, void **data,
+				 int64_t deadline)
+{
+	int err = sender_check(ep);
+
+	if (unlikely(err))
+		return err;
+	if (unlikely(len > ep->geometry.inline_max))
+		return -EMSGSIZE;
+	err = room_for(ep, krepis_record_bytes((uint32_t)len), deadline);
+	if (unlikely(err))
+		return err;
+	ep->sender.begun = (uint32_t)len + 1;
+	*data = at_head(ep) + sizeof(struct krepis_record);
+	return 0;
+}
+
+KREPIS_API int krepis_send_commit(struct krepis_endpoint *ep, uint16_t type, size_t len)
+{
+	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)))
+		return -EINVAL;
+	if (unlikely(!krepis_usable(ep)))
+		return krepis_unusable(ep);
+	if (unlikely(len >= ep->sender.begun))
+		return -EINVAL;
+	ep->sender.begun = 0;
+	krepis_ring_describe(at_head(ep), (uint32_t)len, type, 0);
+	append(ep, (uint32_t)len, len);
+	return 0;
+}
+
+KREPIS_API void krepis_send_cancel(struct krepis_endpoint *ep)
+{
+	if (krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER))
+		ep->sender.begun = 0;
+}
+
+KREPIS_API int krepis_flush(struct krepis_endpoint *ep)
+{
+	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)))
+		return -EINVAL;
+	if (unlikely(!krepis_usable(ep)))
+		return krepis_unusable(ep);
+	flush(ep, krepis_live(ep));
+	return 0;
+}
+
+/*
+ * The hand-over of a cooperative channel. The enforced one will be the kernel's:
+ * this is the one place where they differ.
+ */
+static int hand_over(struct krepis_endpoint *ep, struct krepis_buffer *buffer,
+		     uint32_t generation, const struct krepis_desc *what)
+{
+	struct krepis_desc *desc = &ep->desc[buffer->index];
+	int err;
+
+	krepis_poison(buffer->data, ep->geometry.buffer_size);
+	do {
+		err = krepis_own_publish(desc, generation, &ep->info->live, ep->slots, what);
+		if (!err)
+			return 0;
+		/* Nobody is there: why, or has somebody come just now? */
+		if (err == -ENOTCONN)
+			err = krepis_producer_peer(ep);
+	} while (!err);
+	krepis_unpoison(buffer->data, ep->geometry.buffer_size);
+	return err;
+}
+
+static int publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer, uint32_t generation,
+		   uint16_t type, uint32_t len, uint32_t flags, int64_t deadline)
+{
+	struct krepis_handle handle = { .index = buffer->index, .generation = generation };
+	struct krepis_desc what = { .len = len, .type = type, .flags = (uint16_t)flags };
+	uint8_t *record;
+	int err;
+
+	err = room_for(ep, krepis_record_bytes(sizeof(handle)), deadline);
+	if (err)
+		return err;
+	if (flags & KREPIS_MSG_CRC32C)
+		what.crc32c = krepis_crc32c(0, buffer->data, len);
+	what.sequence = ep->sender.w.head;
+	record = at_head(ep);
+	krepis_ring_describe(record, sizeof(handle), type, (uint16_t)(flags | KREPIS_MSG_BUFFER));
+	memcpy(record + sizeof(struct krepis_record), &handle, sizeof(handle));
+	err = hand_over(ep, buffer, generation, &what);
+	if (err)
+		return err;
+	append(ep, sizeof(handle), len);
+	flush(ep, krepis_live(ep));
+	return 0;
+}
+
+KREPIS_API int krepis_publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer,
+			      uint16_t type, size_t len, uint32_t flags, int64_t deadline)
+{
+	uint64_t acquired;
+	uint32_t generation;
+	int err;
+
+	err = sender_check(ep);
+	if (err)
+		return err;
+	if (buffer->endpoint != ep || (flags & ~KREPIS_MSG_CRC32C))
+		return -EINVAL;
+	if (len > ep->geometry.buffer_size)
+		return -EMSGSIZE;
+	/* From here on another thread's krepis_abandon() of it is refused. */
+	generation = (uint32_t)(krepis_read(&buffer->life) >> 32);
+	acquired = krepis_life(generation, 1);
+	if (!krepis_cas(&buffer->life, &acquired, krepis_life(generation, 2)))
+		return -EPERM;
+	err = publish(ep, buffer, generation, type, (uint32_t)len, flags, deadline);
+	krepis_store_release(&buffer->life, krepis_life(generation, !!err));
+	if (!err)
+		krepis_pool_published(ep, buffer);
+	return err;
+}
+
+/* Whether the consumers in *@arg, and those who came since, are done with everything. */
+static int drained(struct krepis_endpoint *ep, void *arg)
+{
+	uint32_t *waited = arg, rest, live, n;
+	bool gone = false;
+
+	krepis_producer_peer(ep);
+	live = krepis_live(ep);
+	for (rest = *waited | live; rest; rest &= rest - 1) {
+		unsigned int i = __builtin_ctz(rest);
+
+		/* The tail of one who detached stays as it was. */
+		if (krepis_load_acquire(&krepis_peer(ep, i)->tail) == ep->sender.w.head)
+			continue;
+		if (live & 1U << i)
+			return -EAGAIN;
+		gone = true;
+	}
+	for (n = 0; n < ep->geometry.buffer_count; n++) {
+		if (krepis_own_state(krepis_load_acquire(&ep->desc[n].word)))
+			return -EAGAIN;
+	}
+	return gone ? -KREPIS_PEER_GONE : 0;
+}
+
+KREPIS_API int krepis_drain(struct krepis_endpoint *ep, int64_t deadline)
+{
+	int err = sender_check(ep);
+	uint32_t live;
+
+	if (err)
+		return err;
+	live = krepis_live(ep);
+	flush(ep, live);
+	return krepis_wait_until(ep, drained, &live, deadline);
+}
