@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# What the tests and the benchmark are built from. Included by the Makefile.
+
+TEST_FLAGS := -std=gnu11 $(WARN) -Ilib -Itests/unit -I$(OUT)/tests/unit
+UNIT	   := $(filter-out helpers,$(basename $(notdir $(wildcard tests/unit/*.c))))
+UNIT_BIN   := $(UNIT:%=$(OUT)/tests/unit/%)
+STRESS_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard tests/stress/*.c))
+FUZZ_BIN   := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/*.c))
+PROTO	   := $(wildcard tests/unit/*.proto)
+PROTO_C	   := $(PROTO:%.proto=$(OUT)/%.pb-c.c)
+
+.SECONDARY: $(PROTO_C)
+.PHONY: tests unit
+
+unit: $(UNIT_BIN)
+tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN)
+
+$(OUT)/tests/unit/%.pb-c.c: tests/unit/%.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) -I$(<D) $<
+
+$(OUT)/tests/unit/protobuf: tests/unit/protobuf.c tests/unit/helpers.c $(PROTO_C) \
+		$(OUT)/libkrepis-protobuf.a $(OUT)/libkrepis.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) -Wno-missing-prototypes $(SANITIZE) -o $@ \
+		$(filter %.c %.a,$^) -lcmocka -lprotobuf-c -pthread
+
+$(OUT)/tests/unit/%: tests/unit/%.c $(wildcard tests/unit/helpers.*) $(OUT)/libkrepis.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
+		-lcmocka -pthread
+
+$(OUT)/tests/stress/%: tests/stress/%.c $(OUT)/libkrepis.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $^ -pthread
+
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(OUT)/libkrepis.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $^ -pthread
+
+check:
+	tools/deps test
+	$(MAKE) -s all tests
+	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
+	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
+	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"
+	tests/check
+
+demo:
+	tools/deps build
+	$(MAKE) -s all
+	$(OUT)/krepis demo
+
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_OBJ := $(BENCH_SRC:%.c=$(OUT)/%.o) $(patsubst %.cc,$(OUT)/%.o,$(wildcard tests/bench/*.cc))
+
+$(OUT)/tests/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARN) -Itests/bench -c $< -o $@
+
+$(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CFLAGS) -Wall -Wextra -Itests/bench -c $< -o $@
+
+$(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
+	$(CXX) $(CFLAGS) -o $@ $^ -lisal -pthread
+
+bench:
+	tools/deps bench
+	$(MAKE) -s lib $(OUT)/krepis-bench
+	@mkdir -p $(OUT)/bench
+	$(OUT)/krepis-bench --json $(OUT)/bench/native.json
