@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * krepis-bench: the core that all scenarios and implementations share.
+ *
+ * A scenario (S1, S2, ...) lists cases. A case is one implementation at one
+ * parameter. A run is one measurement of a case: set up in the parent, measured
+ * in one or two forked and pinned processes, judged in the parent. The core takes
+ * the cases in rotation, one run each per round.
+ *
+ *	main.c	    options		  machine.c  processors, clock, disturbance
+ *	suite.c	    cases, rounds	  run.c	     one run: fork, pin, wait
+ *	stats.c	    medians, percentiles  link_*.c   implementations that carry messages
+ *	report.c    tables, JSON, goals	  s<n>_*.c   scenarios
+ */
+#ifndef KREPIS_BENCH_H
+#define KREPIS_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "clock.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BENCH_METRICS		10
+#define BENCH_MAX_ROUNDS	100
+#define BENCH_MAX_CASES		128
+#define BENCH_MAX_RECORDS	1024
+#define BENCH_MAX_SAMPLES	(1U << 18)
+
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+
+struct bench_run;
+struct bench_suite;
+struct link;
+struct transport;
+
+/* ------------------------------------------------------------------- machine */
+
+struct bench_machine {
+	int cpu[2];		/* the two processors that are measured on */
+	char reason[64];	/* why these */
+	long tick_ns;		/* resolution of /proc/stat */
+};
+
+extern struct bench_machine machine;
+
+/* @cpus: "A,B" or NULL to choose. Return: 0 or a negative errno. */
+int machine_init(const char *cpus);
+void machine_print(void);
+void machine_pin(int cpu);
+/* Stolen time of both measured processors since boot. */
+uint64_t machine_steal_ns(void);
+/* Time that this thread stood runnable in a queue; 0 if the kernel does not tell. */
+uint64_t machine_run_delay_ns(void);
+/* Context switches of this process: by its own sleeping, and against its will. */
+void machine_switches(uint64_t *own, uint64_t *forced);
+
+/* --------------------------------------------------------------------- cases */
+
+/* Ring, pipe buffer, queue: what each may have in flight, as far as it can be told. */
+#define BENCH_RING_BYTES	(256UL * 1024)
+
+/* bench_case.flags */
+#define BENCH_ONE_CPU		(1U << 0)	/* both sides on one processor */
+#define BENCH_ALONE		(1U << 1)	/* one process: side[0] only */
+#define BENCH_CROWDED		(1U << 2)	/* more threads than processors */
+
+/*
+ * Who is compared with whom: a case with a bit in `ours` gets a record for every
+ * case with the same bit in `peer`, at the same parameter, or at any with BENCH_ANY_PARAM.
+ */
+#define BENCH_GROUP(n)		(1U << (n))
+#define BENCH_ANY_PARAM		(1U << 31)
+
+struct bench_case {
+	const char *impl;		/* "krepis-shm" */
+	uint64_t param;			/* bytes, threads */
+	const char *variant;		/* or NULL */
+	uint32_t ours;
+	uint32_t peer;
+	uint32_t flags;
+	uint32_t attach_flags;		/* KREPIS_ATTACH_* */
+	unsigned int batch;		/* messages per publication */
+	unsigned int max_rounds;	/* 0: as many as asked for */
+	uint64_t measure_ns;		/* 0: the scenario's */
+	size_t capacity;		/* bytes in flight, as far as it can be told */
+	const struct transport *transport;
+	const char *missing;		/* why it cannot run here, or NULL */
+	int (*setup)(struct bench_run *run);
+	int (*side[2])(struct bench_run *run);
+	void (*teardown)(struct bench_run *run);
+};
+
+enum bench_sense { BENCH_LOWER, BENCH_HIGHER };
+
+/* bench_metric.flags */
+#define BENCH_COLUMN	(1U << 0)	/* shown in the table */
+#define BENCH_RECORD	(1U << 1)	/* a record for each peer */
+#define BENCH_SOLO	(1U << 2)	/* one record, without a peer */
+#define BENCH_WORST	(1U << 3)	/* largest over the rounds instead of the median */
+#define BENCH_HEAD	(1U << 4)	/* what the table's last column compares */
+
+struct bench_metric {
+	const char *name;
+	const char *unit;	/* of the record */
+	const char *shown;	/* column title */
+	double scale;		/* from record to column */
+	enum bench_sense sense;
+	uint32_t flags;
+};
+
+/*
+ * A goal holds if the value, or with a peer the ratio value/peer_value, is at
+ * most the limit.
+ */
+struct bench_goal {
+	const char *id;
+	const char *metric;
+	const char *peer;
+	double limit;
+};
+
+struct bench_scenario {
+	const char *name;		/* "S1" */
+	const char *title;
+	const char *param_unit;		/* "B", "threads" */
+	uint64_t measure_ns;		/* of one run, after the warm-up */
+	struct bench_metric metric[BENCH_METRICS];
+	void (*list)(struct bench_suite *suite);
+	void (*finish)(struct bench_run *run);	/* in the parent, or NULL */
+	const struct bench_goal *goals;
+	size_t goal_count;
+};
+
+/* ---------------------------------------------------------------------- runs */
+
+/* What an implementation counted on one side, in the steady state. */
+struct bench_calls {
+	uint64_t waits;
+	uint64_t wakes;
+};
+
+struct bench_side {
+	uint64_t sleeps;
+	uint64_t ivcsw;
+	uint64_t run_delay_ns;
+	struct bench_calls calls;
+	char error[160];
+};
+
+/*
+ * One measurement. It lies in memory that parent and sides share: the parent
+ * fills the first part before the fork, each side its own bench_side, one side
+ * value[] or sample[].
+ */
+struct bench_run {
+	const struct bench_case *what;
+	uint64_t warmup_ns;
+	uint64_t measure_ns;
+	void *data;			/* of the case; the same address on every side */
+	struct link *link;
+
+	uint32_t ready;
+	uint32_t done;
+	uint64_t wall_ns;
+	struct bench_side side[2];
+	double value[BENCH_METRICS];
+	uint32_t sample_count;
+	uint32_t sample[BENCH_MAX_SAMPLES];	/* ticks; see clock.h */
+};
+
+enum bench_verdict { BENCH_CLEAN, BENCH_DISTURBED, BENCH_FAILED };
+
+struct bench_run *run_create(void);
+/* Runs @what once; on BENCH_FAILED or BENCH_DISTURBED the reason is in @why. */
+enum bench_verdict run_once(struct bench_run *run, const struct bench_case *what,
+			    uint64_t warmup_ns, uint64_t measure_ns, char *why, size_t size);
+/* Memory that the sides of a run share, zeroed and present. NULL if there is none. */
+void *run_shared_alloc(size_t size);
+void run_shared_free(void *memory, size_t size);
+
+/* For the sides: waits until the other one is ready too, and starts the accounts. */
+void bench_ready(struct bench_run *run, int who);
+/* Closes the accounts; then the case may detach. */
+void bench_done(struct bench_run *run, int who);
+/* Return: -1, after the message was left for the parent. */
+int bench_error(struct bench_run *run, int who, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* -------------------------------------------------------------------- suites */
+
+struct bench_row {
+	struct bench_case what;
+	unsigned int rounds;			/* that count */
+	unsigned int discarded;
+	bool tainted;				/* too few clean rounds: all count */
+	bool failed;
+	char why[192];
+	double round[BENCH_MAX_ROUNDS][BENCH_METRICS];
+	enum bench_verdict verdict[BENCH_MAX_ROUNDS];
+	double value[BENCH_METRICS];
+	double spread[BENCH_METRICS];
+};
+
+struct bench_suite {
+	const struct bench_scenario *scenario;
+	unsigned int count;
+	struct bench_row row[BENCH_MAX_CASES];
+};
+
+struct bench_options {
+	unsigned int rounds;
+	bool quick;
+	bool verbose;
+	const char *match;
+};
+
+void suite_add(struct bench_suite *suite, const struct bench_case *what);
+/* Return: how many cases failed. */
+unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options);
+void case_id(char *id, size_t size, const struct bench_scenario *scenario,
+	     const struct bench_case *what);
+
+/* ------------------------------------------------------------------- reports */
+
+void report_table(const struct bench_suite *suite);
+/* Appends the suite's records to those that report_json() and report_goals() use. */
+void report_collect(const struct bench_suite *suite);
+void report_goals(void);
+int report_json(const char *path);
+
+/* ---------------------------------------------------------------- statistics */
+
+double stats_median(const double *value, unsigned int count);
+/* Distance between the first and the third quartile. */
+double stats_spread(const double *value, unsigned int count);
+/* Sorts the samples and stores p50, p90, p99, p99.9 and max, in ns times @scale. */
+void stats_percentiles(struct bench_run *run, double scale, double *value);
+
+/* ----------------------------------------------------------------- scenarios */
+
+extern const struct bench_scenario s1_latency;
+extern const struct bench_scenario s2_rate;
+extern const struct bench_scenario s4_wake;
+extern const struct bench_scenario s5_handover;
+extern const struct bench_scenario s7_triple;
+extern const struct bench_scenario s8_pool;
+extern const struct bench_scenario s9_crc;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KREPIS_BENCH_H */

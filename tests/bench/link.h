@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An implementation that carries messages between two processes.
+ *
+ * To add one: a file link_<name>.c with a struct transport, whose loops are
+ * loops.h compiled around two small functions, send and recv; then its name in
+ * the list at the end, and in link_all[] (link.c) or a scenario.
+ */
+#ifndef KREPIS_BENCH_LINK_H
+#define KREPIS_BENCH_LINK_H
+
+#include "bench.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LINK_BATCH	32	/* messages at a time in the batch variants */
+
+/*
+ * Both ends of a connection. Made by the parent and inherited by both sides:
+ * what changes after the fork is private to the side.
+ */
+struct link {
+	size_t size;		/* of every message */
+	size_t capacity;	/* bytes in flight */
+	unsigned int batch;
+	bool duplex;		/* both directions are wanted */
+	uint32_t attach_flags;
+	uint64_t sent;		/* by this side */
+	uint64_t received;
+	void *buffer;		/* LINK_BATCH messages, private, 64-byte aligned */
+	void *shared;		/* of the implementation, by run_shared_alloc() */
+	size_t shared_size;
+	int fd[4];		/* of the implementation, or -1 */
+	void *state;		/* of the implementation */
+	void *tx;		/* of this side, by attach(): where it sends to ... */
+	void *rx;		/* ... and receives from */
+	int tx_fd;
+	int rx_fd;
+};
+
+/* transport.features */
+#define LINK_LATENCY	(1U << 0)	/* has ping and pong */
+#define LINK_RATE	(1U << 1)	/* has produce and consume */
+#define LINK_BATCHES	(1U << 2)	/* ... also with link.batch > 1 */
+
+/**
+ * struct transport - one implementation
+ * @name:	as in the records
+ * @features:	LINK_*
+ * @missing:	why it cannot be used here, or NULL if it can; may be absent
+ * @fits:	whether it can carry messages of @size; absent: any
+ * @setup:	parent, before the fork: makes what both sides will use
+ * @attach:	on each side, after the fork; side 0 pings or produces. May be absent
+ * @ping:	sends, waits for the answer, measures
+ * @pong:	answers
+ * @produce:	sends as fast as it goes
+ * @consume:	receives, verifies, measures
+ * @calls:	system calls that this side made so far for waiting and waking; may be absent
+ * @detach:	on each side, at the end; may be absent
+ * @teardown:	parent; may be absent
+ *
+ * Results are 0, or negative after bench_error().
+ */
+struct transport {
+	const char *name;
+	uint32_t features;
+	const char *(*missing)(void);
+	bool (*fits)(size_t size);
+	int (*setup)(struct bench_run *run, struct link *link);
+	int (*attach)(struct bench_run *run, struct link *link, int who);
+	int (*ping)(struct bench_run *run, struct link *link);
+	int (*pong)(struct bench_run *run, struct link *link);
+	int (*produce)(struct bench_run *run, struct link *link);
+	int (*consume)(struct bench_run *run, struct link *link);
+	void (*calls)(struct link *link, struct bench_calls *calls);
+	void (*detach)(struct link *link, int who);
+	void (*teardown)(struct link *link);
+};
+
+/* Turns @transport into a case of two processes; the caller fills in the rest. */
+void link_case_latency(struct bench_case *what, const struct transport *transport);
+void link_case_rate(struct bench_case *what, const struct transport *transport);
+
+/* Metric slots that the loops fill, in the scenarios that use them. */
+enum link_metric {
+	LINK_P50, LINK_P90, LINK_P99, LINK_P999, LINK_MAX,	/* latency */
+	LINK_RATE_MSGS = 0, LINK_RATE_BYTES, LINK_NS,		/* rate */
+	LINK_WAKES = 7, LINK_SLEPT, LINK_WAKES_AWAKE,	/* both; see link_finish_calls() */
+};
+
+/* Table rows of those last three metrics. */
+#define LINK_CALLS(text) { text, "calls", NULL, 1, BENCH_LOWER, BENCH_SOLO | BENCH_WORST }
+#define LINK_CALL_METRICS						\
+	[LINK_WAKES] = LINK_CALLS("wakes"),				\
+	[LINK_SLEPT] = LINK_CALLS("sleeps"),				\
+	[LINK_WAKES_AWAKE] = LINK_CALLS("wakes_while_awake")
+
+/* In the parent: the waking calls of both sides, and how many of them nobody had slept for. */
+void link_finish_calls(struct bench_run *run);
+
+extern const struct transport link_krepis_shm;		/* ring, inline messages */
+extern const struct transport link_krepis_buffer;	/* buffers, payload written and read */
+extern const struct transport link_krepis_handover;	/* buffers, payload untouched */
+extern const struct transport link_raw;
+extern const struct transport link_futex;
+extern const struct transport link_ck;
+extern const struct transport link_ck_inplace;
+extern const struct transport link_ck_pair;
+extern const struct transport link_boost;
+extern const struct transport link_pipe;
+extern const struct transport link_pipe_spin;
+extern const struct transport link_unix;
+extern const struct transport link_unix_spin;
+
+/* All that can carry plain messages; krepis first. Ends with NULL. */
+extern const struct transport *const link_all[];
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KREPIS_BENCH_LINK_H */

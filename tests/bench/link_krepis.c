@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+/*
+ * krepis, through its public API. Channels are made before the fork and survive
+ * it; endpoints do not, so each side attaches its own.
+ *
+ * krepis-shm here is three transports: inline messages in a ring, buffers with
+ * the payload written and read in place, and buffers that are only handed over.
+ */
+#include <krepis/krepis.h>
+#include <stdlib.h>
+
+#include "loops.h"
+
+#define HANDOVER_BUFFERS	8
+#define FULL_BUFFERS		4
+
+/* Message types: what stands in the payload elsewhere, for those that do not touch it. */
+enum { TYPE_DATA, TYPE_MARK, TYPE_STOP };
+
+struct krepis_state {
+	struct krepis_channel *channel[2];	/* there and back; a rate needs only one */
+	struct krepis_msg msg[LINK_BATCH];
+};
+
+static int make_channels(struct bench_run *run, struct link *link,
+			 const struct krepis_channel_options *options, int count)
+{
+	struct krepis_state *state = calloc(1, sizeof(*state));
+	int i, err;
+
+	if (!state)
+		return bench_error(run, 0, "no memory");
+	for (i = 0; i < count; i++) {
+		err = krepis_channel_create(NULL, options, &state->channel[i]);
+		if (err) {
+			while (i--)
+				krepis_channel_close(state->channel[i]);
+			free(state);
+			return bench_error(run, 0, "krepis_channel_create: %s",
+					   krepis_strerror(err));
+		}
+	}
+	link->state = state;
+	return 0;
+}
+
+static void krepis_teardown(struct link *link)
+{
+	struct krepis_state *state = link->state;
+
+	krepis_channel_close(state->channel[0]);
+	krepis_channel_close(state->channel[1]);
+	free(state);
+}
+
+static int attach_one(struct bench_run *run, struct link *link, int who, int which,
+		      enum krepis_role role, void **end)
+{
+	struct krepis_state *state = link->state;
+	struct krepis_endpoint *endpoint;
+	int err;
+
+	*end = NULL;
+	if (!state->channel[which])
+		return 0;
+	err = krepis_attach(state->channel[which], role, link->attach_flags, &endpoint);
+	if (err)
+		return bench_error(run, who, "krepis_attach: %s", krepis_strerror(err));
+	*end = endpoint;
+	return 0;
+}
+
+static int krepis_attach_side(struct bench_run *run, struct link *link, int who)
+{
+	/* Side 0 produces in channel 0, side 1 in channel 1, if there is one. */
+	if (attach_one(run, link, who, who, KREPIS_PRODUCER, &link->tx))
+		return -1;
+	return attach_one(run, link, who, !who, KREPIS_CONSUMER, &link->rx);
+}
+
+static void krepis_detach_side(struct link *link, int who)
+{
+	(void)who;
+	krepis_detach(link->tx);
+	krepis_detach(link->rx);
+}
+
+static void add_calls(struct krepis_endpoint *endpoint, struct bench_calls *calls)
+{
+	struct krepis_status status = { .size = sizeof(status) };
+
+	if (!endpoint || krepis_endpoint_query(endpoint, &status))
+		return;
+	calls->waits += status.counters.waits;
+	calls->wakes += status.counters.wakes;
+}
+
+static void krepis_calls(struct link *link, struct bench_calls *calls)
+{
+	calls->waits = 0;
+	calls->wakes = 0;
+	add_calls(link->tx, calls);
+	add_calls(link->rx, calls);
+}
+
+/* -------------------------------------------------------------------- inline */
+
+static bool inline_fits(size_t size)
+{
+	return size <= KREPIS_MAX_INLINE;
+}
+
+static int inline_setup(struct bench_run *run, struct link *link)
+{
+	struct krepis_channel_options options = {
+		.size = sizeof(options),
+		.flags = KREPIS_F_NO_BUFFERS,
+		.ring_size = link->capacity,
+		.inline_max = link->size > 4096 ? (uint32_t)link->size : 0,
+	};
+
+	return make_channels(run, link, &options, link->duplex ? 2 : 1);
+}
+
+static inline int inline_send(struct link *link, uint64_t sequence)
+{
+	payload_fill(link->buffer, link->size, sequence);
+	return krepis_send(link->tx, TYPE_DATA, link->buffer, link->size, KREPIS_FOREVER);
+}
+
+static inline int inline_recv(struct link *link, uint64_t *sequence)
+{
+	struct krepis_msg msg;
+	int err;
+
+	err = krepis_recv(link->rx, &msg, KREPIS_FOREVER);
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	if (msg.len != link->size)
+		return -EBADMSG;
+	return payload_check(msg.data, link->size, sequence) ? 0 : -EBADMSG;
+}
+
+static inline int inline_stage(struct link *link, uint64_t sequence)
+{
+	void *room;
+	int err;
+
+	err = krepis_send_begin(link->tx, link->size, &room, KREPIS_FOREVER);
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	payload_fill(room, link->size, sequence);
+	return krepis_send_commit(link->tx, TYPE_DATA, link->size);
+}
+
+static inline int inline_flush(struct link *link)
+{
+	return krepis_flush(link->tx);
+}
+
+/* link->received of the link->sent views are used up. */
+static inline int inline_recv_batch(struct link *link, uint64_t *sequence)
+{
+	struct krepis_state *state = link->state;
+	const struct krepis_msg *msg;
+	int n;
+
+	if (link->received == link->sent) {
+		n = krepis_recv_batch(link->rx, state->msg, link->batch, KREPIS_FOREVER);
+		if (n < 0)
+			return n;
+		link->sent = (uint64_t)n;
+		link->received = 0;
+	}
+	msg = &state->msg[link->received++];
+	if (msg->len != link->size)
+		return -EBADMSG;
+	return payload_check(msg->data, link->size, sequence) ? 0 : -EBADMSG;
+}
+
+static int inline_ping(struct bench_run *run, struct link *link)
+{
+	return loop_ping(run, link, inline_send, inline_recv);
+}
+
+static int inline_pong(struct bench_run *run, struct link *link)
+{
+	return loop_pong(run, link, inline_send, inline_recv);
+}
+
+static int inline_produce(struct bench_run *run, struct link *link)
+{
+	if (link->batch > 1)
+		return loop_produce(run, link, inline_stage, inline_flush);
+	return loop_produce(run, link, inline_send, loop_no_flush);
+}
+
+static int inline_consume(struct bench_run *run, struct link *link)
+{
+	if (link->batch > 1)
+		return loop_consume(run, link, inline_recv_batch);
+	return loop_consume(run, link, inline_recv);
+}
+
+const struct transport link_krepis_shm = {
+	.name = "krepis-shm",
+	.features = LINK_LATENCY | LINK_RATE | LINK_BATCHES,
+	.fits = inline_fits,
+	.setup = inline_setup,
+	.attach = krepis_attach_side,
+	.ping = inline_ping,
+	.pong = inline_pong,
+	.produce = inline_produce,
+	.consume = inline_consume,
+	.calls = krepis_calls,
+	.detach = krepis_detach_side,
+	.teardown = krepis_teardown,
+};
+
+/* ------------------------------------------------------------------- buffers */
+
+static int buffer_setup(struct bench_run *run, struct link *link, uint32_t count)
+{
+	struct krepis_channel_options options = {
+		.size = sizeof(options),
+		.buffer_size = link->size,
+		.buffer_count = count,
+	};
+
+	return make_channels(run, link, &options, 1);
+}
+
+static int full_setup(struct bench_run *run, struct link *link)
+{
+	return buffer_setup(run, link, FULL_BUFFERS);
+}
+
+static int handover_setup(struct bench_run *run, struct link *link)
+{
+	return buffer_setup(run, link, HANDOVER_BUFFERS);
+}
+
+static inline __attribute__((always_inline)) int buffer_send(struct link *link, uint64_t sequence,
+							     bool touch)
+{
+	struct krepis_buffer *buffer;
+	uint16_t type = TYPE_DATA;
+	int err;
+
+	if (__builtin_expect(sequence >= PAYLOAD_MARK, 0))
+		type = sequence == PAYLOAD_MARK ? TYPE_MARK : TYPE_STOP;
+	err = krepis_acquire(link->tx, &buffer, KREPIS_FOREVER);
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	if (touch)
+		payload_fill(krepis_buffer_data(buffer), link->size, sequence);
+	return krepis_publish(link->tx, buffer, type, link->size, 0, KREPIS_FOREVER);
+}
+
+static inline __attribute__((always_inline)) int buffer_recv(struct link *link, uint64_t *sequence,
+							     bool touch)
+{
+	struct krepis_msg msg;
+	bool good = true;
+	int err;
+
+	err = krepis_recv(link->rx, &msg, KREPIS_FOREVER);
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	if (touch)
+		good = payload_check(msg.data, link->size, sequence);
+	else if (__builtin_expect(msg.type != TYPE_DATA, 0))
+		*sequence = msg.type == TYPE_MARK ? PAYLOAD_MARK : PAYLOAD_STOP;
+	else
+		*sequence = ++link->received;
+	good &= msg.len == link->size;
+	err = krepis_release(link->rx, &msg);
+	return err || good ? err : -EBADMSG;
+}
+
+static inline int full_send(struct link *link, uint64_t sequence)
+{
+	return buffer_send(link, sequence, true);
+}
+
+static inline int full_recv(struct link *link, uint64_t *sequence)
+{
+	return buffer_recv(link, sequence, true);
+}
+
+static inline int handover_send(struct link *link, uint64_t sequence)
+{
+	return buffer_send(link, sequence, false);
+}
+
+static inline int handover_recv(struct link *link, uint64_t *sequence)
+{
+	return buffer_recv(link, sequence, false);
+}
+
+static int full_produce(struct bench_run *run, struct link *link)
+{
+	return loop_produce(run, link, full_send, loop_no_flush);
+}
+
+static int full_consume(struct bench_run *run, struct link *link)
+{
+	return loop_consume(run, link, full_recv);
+}
+
+static int handover_produce(struct bench_run *run, struct link *link)
+{
+	return loop_produce(run, link, handover_send, loop_no_flush);
+}
+
+static int handover_consume(struct bench_run *run, struct link *link)
+{
+	return loop_consume(run, link, handover_recv);
+}
+
+const struct transport link_krepis_buffer = {
+	.name = "krepis-shm",
+	.features = LINK_RATE,
+	.setup = full_setup,
+	.attach = krepis_attach_side,
+	.produce = full_produce,
+	.consume = full_consume,
+	.calls = krepis_calls,
+	.detach = krepis_detach_side,
+	.teardown = krepis_teardown,
+};
+
+const struct transport link_krepis_handover = {
+	.name = "krepis-shm",
+	.features = LINK_RATE,
+	.setup = handover_setup,
+	.attach = krepis_attach_side,
+	.produce = handover_produce,
+	.consume = handover_consume,
+	.calls = krepis_calls,
+	.detach = krepis_detach_side,
+	.teardown = krepis_teardown,
+};

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The cases of one scenario, their rounds in rotation, and what comes out of them.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+#define WARMUP_NS	5000000ULL
+/* At one round of one case, while the machine disturbs it; of all rounds, once more each. */
+#define ATTEMPTS	3
+
+void case_id(char *id, size_t size, const struct bench_scenario *scenario,
+	     const struct bench_case *what)
+{
+	snprintf(id, size, "%s/%s/%llu%s%s", scenario->name, what->impl,
+		 (unsigned long long)what->param, what->variant ? "/" : "",
+		 what->variant ? what->variant : "");
+}
+
+void suite_add(struct bench_suite *suite, const struct bench_case *what)
+{
+	struct bench_row *row;
+
+	if (suite->count == BENCH_MAX_CASES) {
+		fprintf(stderr, "krepis-bench: more than %d cases\n", BENCH_MAX_CASES);
+		abort();
+	}
+	row = &suite->row[suite->count++];
+	memset(row, 0, sizeof(*row));
+	row->what = *what;
+}
+
+/*
+ * A disturbed round is taken again at once, so that it stays between the same
+ * rounds of the others; what it was is kept for the case that none is clean.
+ */
+static void take_round(struct bench_suite *suite, struct bench_row *row, struct bench_run *run,
+		       const struct bench_options *options)
+{
+	const struct bench_scenario *scenario = suite->scenario;
+	uint64_t ns = row->what.measure_ns ? row->what.measure_ns : scenario->measure_ns;
+	enum bench_verdict verdict = BENCH_DISTURBED;
+	unsigned int attempt;
+	char why[160], id[128];
+
+	if (options->quick)
+		ns /= 2;
+	for (attempt = 0; attempt < ATTEMPTS && verdict == BENCH_DISTURBED; attempt++) {
+		verdict = run_once(run, &row->what, WARMUP_NS, ns, why, sizeof(why));
+		if (verdict != BENCH_CLEAN && options->verbose) {
+			case_id(id, sizeof(id), scenario, &row->what);
+			fprintf(stderr, "%s: %s\n", id, why);
+		}
+		if (verdict == BENCH_DISTURBED && ++row->discarded >= options->rounds)
+			break;
+	}
+	if (verdict == BENCH_FAILED) {
+		row->failed = true;
+		snprintf(row->why, sizeof(row->why), "%s", why);
+		return;
+	}
+	if (scenario->finish)
+		scenario->finish(run);
+	memcpy(row->round[row->rounds], run->value, sizeof(run->value));
+	row->verdict[row->rounds++] = verdict;
+}
+
+/* Medians over the clean rounds; over all of them if fewer than half, and then it is said. */
+static void conclude(struct bench_row *row, const struct bench_scenario *scenario)
+{
+	double value[BENCH_MAX_ROUNDS];
+	unsigned int m, i, n, clean = 0;
+
+	for (i = 0; i < row->rounds; i++)
+		clean += row->verdict[i] == BENCH_CLEAN;
+	row->tainted = clean * 2 < row->rounds;
+	for (m = 0; m < BENCH_METRICS; m++) {
+		for (i = 0, n = 0; i < row->rounds; i++)
+			if ((row->tainted || row->verdict[i] == BENCH_CLEAN) &&
+			    !isnan(row->round[i][m]))
+				value[n++] = row->round[i][m];
+		if (!n) {
+			row->value[m] = NAN;
+			row->spread[m] = NAN;
+			continue;
+		}
+		row->value[m] = stats_median(value, n);
+		row->spread[m] = stats_spread(value, n);
+		if (!(scenario->metric[m].flags & BENCH_WORST))
+			continue;
+		for (i = 0; i < n; i++)
+			if (value[i] > row->value[m])
+				row->value[m] = value[i];
+	}
+	if (!row->tainted)
+		row->rounds = clean;
+}
+
+static void leave_out(struct bench_suite *suite, const char *match)
+{
+	unsigned int i, n = 0;
+	char id[128];
+
+	for (i = 0; i < suite->count; i++) {
+		case_id(id, sizeof(id), suite->scenario, &suite->row[i].what);
+		if (strstr(id, match))
+			suite->row[n++] = suite->row[i];
+	}
+	suite->count = n;
+}
+
+unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options)
+{
+	struct bench_run *run = run_create();
+	unsigned int round, i, failed = 0;
+
+	if (!run) {
+		fprintf(stderr, "krepis-bench: no memory\n");
+		return 1;
+	}
+	if (options->match)
+		leave_out(suite, options->match);
+	for (round = 0; round < options->rounds; round++) {
+		for (i = 0; i < suite->count; i++) {
+			struct bench_row *row = &suite->row[i];
+
+			if (row->what.missing || row->failed)
+				continue;
+			if (row->what.max_rounds && round >= row->what.max_rounds)
+				continue;
+			take_round(suite, row, run, options);
+		}
+	}
+	for (i = 0; i < suite->count; i++) {
+		conclude(&suite->row[i], suite->scenario);
+		failed += suite->row[i].failed;
+	}
+	run_shared_free(run, sizeof(*run));
+	return failed;
+}
