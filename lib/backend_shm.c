@@ -451,9 +451,9 @@ static int join(struct krepis_endpoint *ep)
 		/* Some older head, so that the producer leaves this ring's worth alone. */
 		krepis_ring_consume(ep->consumer, krepis_load_acquire(&p->head));
 	}
-	/* An old sleep of a dead predecessor is over; numbers go on, so none is taken for another. */
-	if (krepis_read(&ep->waiter->waiting) & 1)
-		krepis_write(&ep->waiter->waiting, krepis_read(&ep->waiter->waiting) + 1);
+	/* A dead predecessor's sleep is over. Numbers go on, so none is taken for another. */
+	krepis_write(&ep->waiter->waiting,
+		     krepis_read(&ep->waiter->waiting) & ~(KREPIS_ASLEEP | KREPIS_FENCE));
 	memset(ep->counters, 0, sizeof(*ep->counters));
 	if (ep->geometry.kind == KREPIS_TRIPLE) {
 		err = krepis_triple_init(ep, producer ? krepis_read(&ep->info->live) & 1 : ep->seen);

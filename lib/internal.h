@@ -126,6 +126,7 @@ struct triple {
  * @broken:	-EPROTO once the peer wrote nonsense that cannot be skipped
  * @answered:	atomic: the last sleep of each peer that was answered by a wake-up
  * @spin:	how long to spin before sleeping; endpoint's thread
+ * @calm:	waits in a row that ended without a sleep; endpoint's thread
  * @peers:	attach count of the other side when this one attached
  * @seen:	somebody was at the other side since then; endpoint's thread
  */
@@ -155,6 +156,7 @@ struct krepis_endpoint {
 	int broken;
 	uint32_t peers;
 	uint32_t spin;
+	uint32_t calm;
 	uint32_t spin_max;
 	uint32_t answered[KREPIS_MAX_CONSUMERS];
 	struct krepis_geometry geometry;
@@ -274,18 +276,28 @@ void krepis_futex_wake(__u32 *word);
 void krepis_futex_wake_private(uint32_t *word);
 bool krepis_membarrier_register(void);
 
+/* Whether a peer sleeps, after something was published for it: see wait.c. */
+static inline uint32_t krepis_waiting(const struct krepis_endpoint *ep,
+				      const struct krepis_waiter *w)
+{
+	uint32_t waiting = krepis_read(&w->waiting);
+
+	if (unlikely(ep->fence || (waiting & KREPIS_FENCE))) {
+		krepis_mb();
+		waiting = krepis_load_acquire(&w->waiting);
+	}
+	return waiting;
+}
+
 /*
  * Wakes the producer if it sleeps and @tail is what it needs. Called after this
  * consumer gave something back; after a buffer, with the greatest tail.
  */
 static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t tail)
 {
-	uint32_t waiting;
+	uint32_t waiting = krepis_waiting(ep, &ep->producer->waiter);
 
-	if (unlikely(ep->fence))
-		krepis_mb();
-	waiting = krepis_load_acquire(&ep->producer->waiter.waiting);
-	if (unlikely(waiting & 1) && krepis_read(&ep->answered[0]) != waiting &&
+	if (unlikely(waiting & KREPIS_ASLEEP) && krepis_read(&ep->answered[0]) != waiting &&
 	    tail >= krepis_read(&ep->producer->need)) {
 		krepis_write(&ep->answered[0], waiting);
 		krepis_wake(ep);
@@ -297,15 +309,13 @@ static inline void krepis_notify_consumers(struct krepis_endpoint *ep, uint32_t 
 {
 	bool asleep = false, died = false;
 
-	if (unlikely(ep->fence))
-		krepis_mb();
 	for (; live; live &= live - 1) {
 		unsigned int i = __builtin_ctz(live);
 		struct krepis_consumer *c = krepis_peer(ep, i);
-		uint32_t waiting = krepis_read(&c->waiter.waiting);
+		uint32_t waiting = krepis_waiting(ep, &c->waiter);
 
 		died |= krepis_link_died(krepis_read(&c->link.word));
-		if (unlikely(waiting & 1) && ep->answered[i] != waiting) {
+		if (unlikely(waiting & KREPIS_ASLEEP) && ep->answered[i] != waiting) {
 			ep->answered[i] = waiting;
 			asleep = true;
 		}

@@ -4,19 +4,22 @@
  *
  *	sleeper						publisher
  *	1 remember the peer's wake word, w		1 publish (head, tail or state)
- *	2 waiting = next odd number			2 [barrier]
- *	3 barrier					3 if waiting is odd and unanswered:
+ *	2 waiting = next number | ASLEEP		2 barrier
+ *	3 barrier					3 if waiting is ASLEEP and unanswered:
  *	4 nothing there? sleep while wake == w		    wake = wake + 1, futex wake
  *
  * Either the publisher sees the sleeper's number, or the sleeper sees what was
- * published: that needs a full barrier at both places. The publisher's would
- * cost more than all the rest of a send, so it has only a compiler barrier, and the sleeper
- * supplies the other half: membarrier(2) runs a full barrier on every processor
- * that runs a publisher. That is slow (some 10 us), so the first sleep of
- * a wait does without it and lasts at most FIRST_SLEEP_NS; only who has slept that long in vain
- * pays for the membarrier, looks once more, and then sleeps without a limit. A
- * wake-up that falls into the gap is late by FIRST_SLEEP_NS, never lost.
- * Where membarrier is missing the publisher has the fence (@fence).
+ * published: that needs a full barrier at both places. The publisher's costs as
+ * much as the rest of a send, so it does it only on request: while FENCE is set
+ * in the peer's waiting word. A sleeper that finds FENCE not yet set
+ * sets it together with ASLEEP and then, once, lets membarrier(2) execute the
+ * barrier on every processor that runs a publisher: from there on each
+ * publisher either had published before, or sees the request. FENCE stays set
+ * as long as this side keeps sleeping, and goes away after CALM waits in a row
+ * that ended without a sleep. So a channel whose sides sleep pays for a fence,
+ * one whose sides spin pays for nothing, and a change costs one membarrier, some
+ * 10 us. Where membarrier(2) is missing the publisher always has the fence
+ * (@fence), and a sleeper who cannot call it sleeps in slices.
  *
  * What a sleeper sleeps on, all at once by futex_waitv(2): its own stop word, and
  * for each peer the wake word and the link that the kernel marks when the peer
@@ -29,9 +32,10 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define FIRST_SLEEP_NS	200000	/* many times what a store needs to become visible */
+#define BRIEFLY_NS	200000	/* KREPIS_BRIEFLY */
 #define SLICE_NS	2000000	/* where a wake-up could be missed for good */
 #define SPIN_MIN	32
+#define CALM		32
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -158,51 +162,80 @@ static int check(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint 
 	return err;
 }
 
+/*
+ * Announces a sleep (steps 2 and 3). Return: whether a publisher is sure to see
+ * it, so that the sleep may last.
+ */
+static bool announce(struct krepis_waiter *w)
+{
+	uint32_t old = krepis_read(&w->waiting);
+
+	krepis_write(&w->waiting, (old + KREPIS_SLEEP) | KREPIS_ASLEEP | KREPIS_FENCE);
+	krepis_mb();
+	return (old & KREPIS_FENCE) || membarrier();
+}
+
+/* Awake again; @fenced: the request is known to all and may stay. */
+static void awake(struct krepis_waiter *w, bool fenced)
+{
+	uint32_t waiting = krepis_read(&w->waiting);
+
+	krepis_write(&w->waiting, waiting & ~(KREPIS_ASLEEP | (fenced ? 0 : KREPIS_FENCE)));
+}
+
 /* One announced sleep. Returns what @poll says, or -ETIMEDOUT, -EINTR; -EAGAIN: go on. */
 static int sleep_once(struct krepis_endpoint *ep,
-		      int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg, bool *first,
-		      int64_t deadline)
+		      int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg,
+		      int64_t limit_ns, int64_t deadline)
 {
-	struct krepis_waiter *w = ep->waiter;
 	int64_t until = deadline;
-	bool limited = false;
 	struct sleep s;
+	bool fenced;
 	int err;
 
 	sleep_prepare(&s, ep);
-	krepis_write(&w->waiting, (krepis_read(&w->waiting) + 2) | 1);
-	krepis_mb();
-	if (*first || ep->unsettled || !membarrier()) {
-		int64_t limit = now_ns() + (*first ? FIRST_SLEEP_NS : SLICE_NS);
+	fenced = announce(ep->waiter);
+	if (!fenced || ep->unsettled)
+		limit_ns = SLICE_NS;
+	if (limit_ns) {
+		int64_t limit = now_ns() + limit_ns;
 
-		limited = limit < deadline;
-		until = limited ? limit : deadline;
+		until = limit < deadline ? limit : deadline;
 	}
+	ep->calm = 0;
 	err = check(ep, poll, arg);
 	if (err == -EAGAIN) {
 		krepis_count(&ep->counters->waits, 1);
 		err = sleep_until(&s, until);
-		*first = limited && err == -ETIMEDOUT ? false : *first;
-		if (!err || (err == -ETIMEDOUT && limited) ||
+		if (!err || (err == -ETIMEDOUT && until < deadline) ||
 		    (err == -EINTR && !(ep->flags & KREPIS_ATTACH_EINTR)))
 			err = -EAGAIN;
 	}
-	krepis_write(&w->waiting, krepis_read(&w->waiting) + 1);
+	awake(ep->waiter, fenced);
 	return err;
+}
+
+/* A wait that needed no sleep. After some of them the peers need no fence either. */
+static void waited_awake(struct krepis_endpoint *ep, uint32_t spins)
+{
+	uint32_t waiting = krepis_read(&ep->waiter->waiting);
+
+	if (spins > ep->spin / 2)
+		ep->spin = ep->spin * 2 < ep->spin_max ? ep->spin * 2 : ep->spin_max;
+	if (unlikely(waiting & KREPIS_FENCE) && ++ep->calm >= CALM)
+		krepis_write(&ep->waiter->waiting, waiting & ~KREPIS_FENCE);
 }
 
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline)
 {
-	bool first = true;
 	uint32_t n;
 	int err;
 
 	for (n = 0; n < ep->spin; n++) {
 		err = check(ep, poll, arg);
 		if (err != -EAGAIN) {
-			if (n > ep->spin / 2)
-				ep->spin = ep->spin * 2 < ep->spin_max ? ep->spin * 2 : ep->spin_max;
+			waited_awake(ep, n);
 			return err;
 		}
 		if (deadline == KREPIS_NOWAIT)
@@ -213,14 +246,14 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 	if (ep->spin > SPIN_MIN)
 		ep->spin /= 2;
 	if (deadline == KREPIS_BRIEFLY)
-		return sleep_once(ep, poll, arg, &first, KREPIS_FOREVER);
+		return sleep_once(ep, poll, arg, BRIEFLY_NS, KREPIS_FOREVER);
 	for (;;) {
 		err = check(ep, poll, arg);
 		if (err != -EAGAIN || deadline == KREPIS_NOWAIT)
 			return err;
 		if (deadline != KREPIS_FOREVER && now_ns() >= deadline)
 			return -ETIMEDOUT;
-		err = sleep_once(ep, poll, arg, &first, deadline);
+		err = sleep_once(ep, poll, arg, 0, deadline);
 		if (err != -EAGAIN)
 			return err;
 	}

@@ -157,15 +157,20 @@ struct krepis_link {
 /**
  * struct krepis_waiter - how one side sleeps and wakes the other
  * @wake:	futex: its owner increments it and wakes those who sleep on it
- * @waiting:	odd while its owner sleeps or is about to; a new odd number each time
+ * @waiting:	KREPIS_ASLEEP while its owner sleeps or is about to; KREPIS_FENCE; above
+ *		them the number of the sleep
  *
  * The owner alone writes both. Who publishes reads the peer's @waiting, and
- * makes a system call only if it is odd and was not answered yet.
+ * makes a system call only if it is asleep and this sleep was not answered yet.
  */
 struct krepis_waiter {
 	__u32 wake;
 	__u32 waiting;
 };
+
+#define KREPIS_ASLEEP	(1U << 0)
+#define KREPIS_FENCE	(1U << 1)	/* a full barrier after each publication, please */
+#define KREPIS_SLEEP	(1U << 2)	/* counts sleeps */
 
 /**
  * struct krepis_counters - what an endpoint did since it was attached
