@@ -16,8 +16,8 @@
  * ownership.h refuse what it still tries.
  *
  *	died while		who notices		what the sweep does
- *	attached, producer	consumers, by link	reclaims LOCKED buffers and those whose
- *						record was not published; links = 0
+ *	attached, producer	consumers, by link	krepis_own_recover(), as soon as its lock
+ *						is free; links = 0
  *	attached, consumer	the producer, by link	live bit off, drops its holds; link = 0
  *	holding admin lock	whoever takes it next	everything again: each step is idempotent
  *	before link or live	whoever takes the slot	finds link != 0 under a free lock: same sweep
@@ -99,6 +99,17 @@ static int admin_lock(int fd)
 	}
 }
 
+/*
+ * Explicitly, and not by close(2): a child that was forked meanwhile shares the
+ * open file, and would keep the locks.
+ */
+static void unlock_all(int fd)
+{
+	struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(fd, F_OFD_SETLK, &l);
+}
+
 static void admin_unlock(int fd)
 {
 	lock_byte(fd, F_UNLCK, LOCK_ADMIN);
@@ -117,19 +128,16 @@ static void sweep_holds(struct krepis_endpoint *ep, unsigned int i)
 {
 	uint32_t n;
 
-	/* A full barrier: pairs with the grant in krepis_own_publish(). */
 	krepis_fetch_andnot(&ep->info->live, 1U << i);
+	/* Pairs with the one after the grant in krepis_own_publish(). */
+	krepis_mb_after_atomic();
 	if (ep->geometry.kind != KREPIS_RING)
 		return;
 	for (n = 0; n < ep->geometry.buffer_count; n++)
 		krepis_own_sweep(&ep->desc[n], 1U << i);
 }
 
-/*
- * What a producer granted without publishing its record nobody will ever
- * receive. A thread of the dead that publishes the record even now makes
- * a stale handle visible, which every consumer skips. Admin lock held.
- */
+/* Takes back what a producer left behind that has stopped for good. Admin lock held. */
 static void sweep_producer(struct krepis_endpoint *ep)
 {
 	uint64_t head = krepis_load_acquire(&ep->producer->head);
@@ -137,15 +145,8 @@ static void sweep_producer(struct krepis_endpoint *ep)
 
 	if (ep->geometry.kind != KREPIS_RING)
 		return;
-	for (n = 0; n < ep->geometry.buffer_count; n++) {
-		struct krepis_desc *desc = &ep->desc[n];
-		uint32_t state = krepis_own_state(krepis_load_acquire(&desc->word));
-
-		if (state == KREPIS_LOCKED ||
-		    (state == KREPIS_OWNED_CONSUMER &&
-		     (int64_t)(krepis_read(&desc->sequence) - head) >= 0))
-			krepis_own_reclaim(desc);
-	}
+	for (n = 0; n < ep->geometry.buffer_count; n++)
+		krepis_own_recover(&ep->desc[n], head);
 }
 
 static void clear_links(struct krepis_link *links, unsigned int count)
@@ -158,10 +159,17 @@ static void clear_links(struct krepis_link *links, unsigned int count)
 	}
 }
 
-/* The producer is gone. Admin lock held; the links go last: until then it is still to do. */
+/*
+ * The producer died. Its buffers are swept now if its lock tells that no thread
+ * of it runs any more, and else by its successor, who alone needs them. The links
+ * go last: until then it is still to do. Admin lock held.
+ */
 static void bury_producer(struct krepis_endpoint *ep)
 {
-	sweep_producer(ep);
+	struct shm *shm = ep->private;
+
+	if (!byte_is_locked(shm->fd, LOCK_PRODUCER))
+		sweep_producer(ep);
 	krepis_write(&ep->info->deaths, krepis_read(&ep->info->deaths) + 1);
 	epoch_changed(ep);
 	clear_links(ep->producer->link, ep->geometry.max_consumers);
@@ -403,6 +411,7 @@ static void bury_predecessor(struct krepis_endpoint *ep)
 			bury_consumer(ep, ep->slot);
 		return;
 	}
+	sweep_producer(ep);
 	for (i = 0; i < ep->geometry.max_consumers; i++) {
 		if (krepis_read(&ep->producer->link[i].word)) {
 			bury_producer(ep);
@@ -456,11 +465,13 @@ static int join(struct krepis_endpoint *ep)
 		     krepis_read(&ep->waiter->waiting) & ~(KREPIS_ASLEEP | KREPIS_FENCE));
 	memset(ep->counters, 0, sizeof(*ep->counters));
 	if (ep->geometry.kind == KREPIS_TRIPLE) {
-		err = krepis_triple_init(ep, producer ? krepis_read(&ep->info->live) & 1 : ep->seen);
+		err = krepis_triple_init(ep, byte_is_locked(shm->fd, producer ? LOCK_CONSUMER :
+									LOCK_PRODUCER));
 		if (err)
 			return err;
 	}
-	err = krepis_keeper_arm(shm->links, shm->link_count, page, &shm->keeper);
+	err = krepis_keeper_arm(shm->links, shm->link_count, page, krepis_sealed(shm->fd),
+				&shm->keeper);
 	if (err)
 		return err;
 	if (producer) {
@@ -481,13 +492,10 @@ static int join(struct krepis_endpoint *ep)
 static void leave(struct krepis_endpoint *ep)
 {
 	struct shm *shm = ep->private;
-	unsigned int i;
 
 	if (ep->role == KREPIS_CONSUMER)
 		sweep_holds(ep, ep->slot);
 	krepis_keeper_disarm(shm->keeper, shm->links, shm->link_count, ep->geometry.page_size);
-	for (i = 0; i < shm->link_count; i++)
-		krepis_futex_wake(&shm->links[i].word);
 	epoch_changed(ep);
 	krepis_wake(ep);
 }
@@ -526,6 +534,7 @@ err_unmap:
 	if (shm->keeper)
 		leave(ep);
 	shm_unmap(ep);
+	unlock_all(shm->fd);
 err_close:
 	close(shm->fd);
 err_free:
@@ -545,7 +554,7 @@ static void shm_detach(struct krepis_endpoint *ep, bool forked)
 	/* Without the lock another's sweep may run beside ours: each step can be done twice. */
 	admin_lock(shm->fd);
 	leave(ep);
-	admin_unlock(shm->fd);
+	unlock_all(shm->fd);
 	shm_unmap(ep);
 out_close:
 	close(shm->fd);

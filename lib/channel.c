@@ -45,11 +45,11 @@ KREPIS_API int krepis_directory(char *path, size_t size)
 }
 
 /* /dev/shm is everybody's: a directory there that is another user's is not ours. */
-static int own_directory(const char *dir)
+static int own_directory(const char *dir, bool create)
 {
 	struct stat st;
 
-	if (mkdir(dir, 0700) && errno != EEXIST)
+	if (create && mkdir(dir, 0700) && errno != EEXIST)
 		return -errno;
 	if (lstat(dir, &st))
 		return -errno;
@@ -71,8 +71,8 @@ static int resolve(const char *name, bool create, char *path)
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return -EINVAL;
 	err = krepis_directory(path, PATH_MAX);
-	if (!err && create)
-		err = own_directory(path);
+	if (!err)
+		err = own_directory(path, create);
 	if (err)
 		return err;
 	len = strlen(path);
@@ -156,8 +156,12 @@ static int options_of(const struct krepis_channel_options *o, struct krepis_chan
 
 static int channel_new(int fd, const struct krepis_geometry *g, struct krepis_channel **out)
 {
-	struct krepis_channel *channel = calloc(1, sizeof(*channel));
+	struct krepis_channel *channel;
 
+	/* Every region is mapped whole. */
+	if (krepis_layout(g).size > SIZE_MAX / 2)
+		return -E2BIG;
+	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return -ENOMEM;
 	channel->backend = &krepis_backend_shm;
@@ -230,17 +234,13 @@ static int probe(int fd, uint32_t layout_id, struct krepis_geometry *g)
 	return 0;
 }
 
-/* Anybody may have made this memfd: only seals keep it from shrinking under us. */
-static int check_seals(int fd)
+/* Only seals keep a file from shrinking under us, whoever made it. */
+bool krepis_sealed(int fd)
 {
 	const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
-	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
 
-	if (fstat(fd, &st))
-		return -errno;
-	if (st.st_nlink)
-		return 0;
-	return (fcntl(fd, F_GET_SEALS) & needed) == needed ? 0 : -EPERM;
+	return seals >= 0 && (seals & needed) == needed;
 }
 
 /* An open file description of our own: locks belong to those. */
@@ -285,12 +285,16 @@ KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 KREPIS_API int krepis_channel_open_fd(int fd, uint32_t layout_id, struct krepis_channel **out)
 {
 	struct krepis_geometry g;
+	struct stat st;
 	int own, err;
 
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return -errno;
-	err = check_seals(own);
+	err = fstat(own, &st) ? -errno : 0;
+	/* Without a name and without seals: a memfd that somebody can shrink. */
+	if (!err && S_ISREG(st.st_mode) && !st.st_nlink && !krepis_sealed(own))
+		err = -EPERM;
 	if (!err)
 		err = probe(own, layout_id, &g);
 	if (!err)
@@ -344,9 +348,10 @@ KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id, struct kre
 	union fd_message control = { 0 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
 			      .msg_control = &control, .msg_controllen = sizeof(control) };
+	int fds[sizeof(control) / sizeof(int)], err;
 	struct cmsghdr *c;
+	size_t count;
 	ssize_t n;
-	int fd, err;
 
 	do {
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
@@ -356,12 +361,17 @@ KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id, struct kre
 	c = CMSG_FIRSTHDR(&msg);
 	if (!c)
 		return n ? -EBADMSG : -KREPIS_PEER_GONE;
-	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
+	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return -EBADMSG;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	err = krepis_channel_open_fd(fd, layout_id, out);
-	close(fd);
+	/* The control buffer has room for two by its alignment: none may leak. */
+	count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+	if (count != 1)
+		err = -EBADMSG;
+	else
+		err = krepis_sealed(fds[0]) ? krepis_channel_open_fd(fds[0], layout_id, out) : -EPERM;
+	while (count--)
+		close(fds[count]);
 	return err;
 }
 

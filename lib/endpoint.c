@@ -15,6 +15,13 @@ static uint32_t spin_limit(uint32_t flags)
 	return sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 0 : SPIN_MAX;
 }
 
+static void endpoint_free(struct krepis_endpoint *ep)
+{
+	if (krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER))
+		free(ep->receiver.scratch);
+	free(ep);
+}
+
 KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role role,
 			     uint32_t flags, struct krepis_endpoint **out)
 {
@@ -49,10 +56,8 @@ KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role ro
 err_detach:
 	krepis_buffers_destroy(ep);
 	ep->backend->detach(ep, false);
-	if (ep->geometry.kind == KREPIS_RING && role == KREPIS_CONSUMER)
-		free(ep->receiver.scratch);
 err_free:
-	free(ep);
+	endpoint_free(ep);
 	return err;
 }
 
@@ -75,9 +80,7 @@ KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
 		krepis_pool_destroy(ep);
 	krepis_buffers_destroy(ep);
 	ep->backend->detach(ep, forked);
-	if (ring && ep->role == KREPIS_CONSUMER)
-		free(ep->receiver.scratch);
-	free(ep);
+	endpoint_free(ep);
 }
 
 /* Only what POSIX allows in a signal handler: a store and a system call. */
@@ -108,9 +111,11 @@ int krepis_consumer_peer(struct krepis_endpoint *ep)
 	}
 	if (krepis_link_died(link))
 		ep->unsettled = ep->backend->sweep(ep);
-	if (!ep->seen && krepis_read(&ep->info->producers) == ep->peers)
+	if (!ep->seen && krepis_load_acquire(&ep->info->producers) == ep->peers)
 		return 0;
-	return -KREPIS_PEER_GONE;
+	/* One who came just now armed its link before it was counted. */
+	return krepis_link_alive(krepis_load_acquire(&ep->producer->link[ep->slot].word)) ?
+	       0 : -KREPIS_PEER_GONE;
 }
 
 /*
@@ -120,22 +125,23 @@ int krepis_consumer_peer(struct krepis_endpoint *ep)
  */
 int krepis_producer_peer(struct krepis_endpoint *ep)
 {
-	uint32_t live = krepis_live(ep), rest;
-	bool died = false;
+	uint32_t rest;
+	bool died = false, came;
 
-	for (rest = live; rest; rest &= rest - 1) {
+	/* All slots, not only the live: a sweeper may have died halfway. */
+	for (rest = ep->slots; rest; rest &= rest - 1) {
 		struct krepis_consumer *c = krepis_peer(ep, __builtin_ctz(rest));
 
 		died |= krepis_link_died(krepis_load_acquire(&c->link.word));
 	}
-	ep->seen |= live != 0;
 	ep->unsettled = died && ep->backend->sweep(ep);
-	if (died)
-		live = krepis_live(ep);
-	if (live)
+	came = krepis_load_acquire(&ep->info->consumers) != ep->peers;
+	/* One who came just now set its live bit before it was counted. */
+	if (krepis_live(ep)) {
+		ep->seen = true;
 		return 0;
-	return ep->seen || krepis_read(&ep->info->consumers) != ep->peers ? -KREPIS_PEER_GONE :
-									    -ENOTCONN;
+	}
+	return ep->seen || came ? -KREPIS_PEER_GONE : -ENOTCONN;
 }
 
 static int peers_ready(struct krepis_endpoint *ep, void *arg)

@@ -91,7 +91,6 @@ struct pool {
 /* The producer's side of a ring. Only the endpoint's thread touches it. */
 struct sender {
 	struct krepis_ring_writer w;
-	uint64_t published;	/* what the consumers see as the head */
 	uint64_t messages;	/* committed and not yet flushed */
 	uint64_t bytes;
 	uint32_t begun;		/* krepis_send_begin(): room, plus 1 */
@@ -102,6 +101,7 @@ struct receiver {
 	uint64_t pos;		/* next record to read */
 	uint64_t head;		/* records below are known to be there */
 	uint64_t tail;		/* what the producer was told */
+	uint32_t views;		/* messages returned since then */
 	uint64_t count;		/* overwrite: messages that stood before pos */
 	uint8_t *scratch;	/* overwrite: a copy of the message */
 };
@@ -111,7 +111,8 @@ struct triple {
 	uint32_t index;		/* the buffer that this side owns */
 	uint32_t count;		/* publications */
 	bool begun;
-	bool valid;		/* @msg is a value that was received */
+	bool valid;		/* @msg is a value that was published */
+	bool seen;		/* and was read before */
 	struct krepis_msg msg;
 };
 
@@ -254,6 +255,7 @@ static inline bool krepis_link_alive(uint32_t word)
 }
 
 int krepis_reopen(int fd);
+bool krepis_sealed(int fd);
 int krepis_consumer_peer(struct krepis_endpoint *ep);
 int krepis_producer_peer(struct krepis_endpoint *ep);
 int krepis_status_fill(struct krepis_status *status, const struct krepis_backend *backend,
@@ -265,10 +267,11 @@ int krepis_status_fill(struct krepis_status *status, const struct krepis_backend
 
 /*
  * Waits until @poll says something else than -EAGAIN: 0 is ready. It is called
- * again and again, and must not block. Sleeps at most once, for a moment, if the
- * deadline is KREPIS_BRIEFLY.
+ * again and again, and must not block. Briefly: sleeps at most once, and not long;
+ * then it returns -EAGAIN.
  */
-#define KREPIS_BRIEFLY ((int64_t)-1)
+int krepis_wait_briefly(struct krepis_endpoint *ep,
+			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg);
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline);
 void krepis_wake(struct krepis_endpoint *ep);
@@ -280,8 +283,10 @@ bool krepis_membarrier_register(void);
 static inline uint32_t krepis_waiting(const struct krepis_endpoint *ep,
 				      const struct krepis_waiter *w)
 {
-	uint32_t waiting = krepis_read(&w->waiting);
+	uint32_t waiting;
 
+	krepis_barrier();
+	waiting = krepis_read(&w->waiting);
 	if (unlikely(ep->fence || (waiting & KREPIS_FENCE))) {
 		krepis_mb();
 		waiting = krepis_load_acquire(&w->waiting);
@@ -304,10 +309,17 @@ static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t t
 	}
 }
 
-/* Wakes the consumers in @live that sleep. Called after the producer published. */
-static inline void krepis_notify_consumers(struct krepis_endpoint *ep, uint32_t live)
+/*
+ * Wakes the consumers that sleep. Called after the producer published; only then
+ * it looks who is there: a consumer that comes later finds what was published.
+ */
+static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 {
 	bool asleep = false, died = false;
+	uint32_t live;
+
+	krepis_barrier();
+	live = krepis_live(ep);
 
 	for (; live; live &= live - 1) {
 		unsigned int i = __builtin_ctz(live);
@@ -354,11 +366,12 @@ struct keeper;
 /*
  * Arms @count links at @links, one page behind whose private twin page the
  * kernel's list nodes live. From then on, when this process dies, the kernel
- * marks each link and wakes who sleeps on it.
+ * marks each link and wakes who sleeps on it. @shared: the memory can never
+ * shrink, so one keeper can serve it together with others.
  */
 int krepis_keeper_arm(struct krepis_link *links, unsigned int count, size_t page_size,
-		      struct keeper **out);
-/* Takes the links off again and sets them to 0, in any process but a forked child. */
+		      bool shared, struct keeper **out);
+/* Sets the links to 0, wakes who sleeps on them, and takes them off. Not in a forked child. */
 void krepis_keeper_disarm(struct keeper *keeper, struct krepis_link *links, unsigned int count,
 			  size_t page_size);
 

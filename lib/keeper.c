@@ -21,7 +21,9 @@
  * the keeper by an instant would leave a link that nobody marks.
  *
  * The kernel looks at 2048 nodes at most (ROBUST_LIST_LIMIT), so there is one
- * keeper for every NODES_MAX links.
+ * keeper for every NODES_MAX links. It stops at a word that it cannot read: a
+ * file that somebody truncates must not silence others, so what is not sealed has a
+ * keeper of its own.
  */
 #include <linux/futex.h>
 #include <signal.h>
@@ -38,6 +40,7 @@ struct keeper {
 	pthread_t thread;
 	pthread_cond_t changed;
 	unsigned int nodes;
+	bool shared;
 	uint32_t word;			/* what an armed link holds; 0: not started */
 	bool stop;
 	struct krepis_link *links;	/* request: arm @count links from here */
@@ -103,16 +106,15 @@ static void keeper_once(void)
 }
 
 /* Starts a keeper. Called with keeper_lock, which is dropped while it starts. */
-static int keeper_start(size_t page_size, struct keeper **out)
+static int keeper_start(size_t page_size, bool shared, struct keeper **out)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct keeper *k = calloc(1, sizeof(*k));
 	sigset_t all, old;
 	int err;
 
 	if (!k)
 		return -ENOMEM;
-	pthread_once(&once, keeper_once);
+	k->shared = shared;
 	k->head.list.next = &k->head.list;
 	k->head.futex_offset = (long)page_size;
 	pthread_cond_init(&k->changed, NULL);
@@ -143,18 +145,27 @@ err_free:
 	return err;
 }
 
-int krepis_keeper_arm(struct krepis_link *links, unsigned int count, size_t page_size,
-		      struct keeper **out)
+/* Whether @k can serve @count more links. */
+static bool keeper_fits(const struct keeper *k, unsigned int count, size_t page_size, bool shared)
 {
+	return k->shared && shared && k->nodes + count <= NODES_MAX &&
+	       k->head.futex_offset == (long)page_size;
+}
+
+int krepis_keeper_arm(struct krepis_link *links, unsigned int count, size_t page_size,
+		      bool shared, struct keeper **out)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct keeper *k;
 	unsigned int i;
 	int err = 0;
 
+	pthread_once(&once, keeper_once);
 	pthread_mutex_lock(&keeper_lock);
-	for (k = keepers; k && k->nodes + count > NODES_MAX; k = k->next)
+	for (k = keepers; k && !keeper_fits(k, count, page_size, shared); k = k->next)
 		;
 	if (!k)
-		err = keeper_start(page_size, &k);
+		err = keeper_start(page_size, shared, &k);
 	if (err)
 		goto out_unlock;
 	/* Each store leaves a list that the kernel can walk: the process may die here. */
@@ -201,9 +212,17 @@ void krepis_keeper_disarm(struct keeper *k, struct krepis_link *links, unsigned 
 	unsigned int i;
 
 	pthread_mutex_lock(&keeper_lock);
-	/* First the words: a node whose word is 0 means nothing to the kernel. */
-	for (i = 0; i < count; i++)
+	/*
+	 * First the words. Killed between a word and its wake-up, the process leaves
+	 * a pending node with a word of 0, and then the kernel wakes for us.
+	 */
+	for (i = 0; i < count; i++) {
+		krepis_store_release(&k->head.list_op_pending, node_of(&links[i], page_size));
+		krepis_barrier();
 		krepis_store_release(&links[i].word, 0);
+		krepis_futex_wake(&links[i].word);
+	}
+	krepis_store_release(&k->head.list_op_pending, NULL);
 	/* The nodes of one endpoint stand together, in reverse. */
 	for (p = &k->head.list.next; *p != node_of(&links[count - 1], page_size); p = &(*p)->next)
 		;

@@ -18,7 +18,7 @@ static int start_overwrite(struct krepis_endpoint *ep)
 	r->scratch = malloc(krepis_record_bytes(ep->geometry.inline_max));
 	if (!r->scratch)
 		return -ENOMEM;
-	krepis_mb();
+	krepis_mb_after_atomic();
 	do {
 		err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
 	} while (err == -EAGAIN && --tries);
@@ -34,31 +34,10 @@ static int start_overwrite(struct krepis_endpoint *ep)
 	return err;
 }
 
-/*
- * A producer that saw the live bit may have granted this consumer buffers whose
- * records stand before its start: it will never read them, so it lets go now.
- */
-static void drop_unreachable(struct krepis_endpoint *ep)
-{
-	uint32_t n;
-
-	for (n = 0; n < ep->geometry.buffer_count; n++) {
-		struct krepis_desc *desc = &ep->desc[n];
-		uint64_t word = krepis_load_acquire(&desc->word);
-		uint32_t generation = krepis_own_generation(word);
-
-		if (krepis_own_state(word) != KREPIS_OWNED_CONSUMER ||
-		    !(krepis_read(&desc->holders) & ep->bit) ||
-		    (int64_t)(krepis_read(&desc->sequence) - ep->receiver.pos) >= 0)
-			continue;
-		if (!krepis_overwrites(ep) || krepis_own_take(desc, generation, ep->bit))
-			krepis_own_drop(desc, generation, ep->bit);
-	}
-}
-
 int krepis_receiver_init(struct krepis_endpoint *ep)
 {
 	struct receiver *r = &ep->receiver;
+	uint32_t i;
 
 	if (krepis_overwrites(ep)) {
 		int err = start_overwrite(ep);
@@ -72,7 +51,8 @@ int krepis_receiver_init(struct krepis_endpoint *ep)
 	}
 	r->head = r->pos;
 	r->tail = r->pos;
-	drop_unreachable(ep);
+	for (i = 0; i < ep->geometry.buffer_count; i++)
+		krepis_own_forgo(&ep->desc[i], ep->bit, r->pos, krepis_overwrites(ep));
 	return 0;
 }
 
@@ -81,6 +61,7 @@ static inline void recv_done(struct krepis_endpoint *ep)
 {
 	struct receiver *r = &ep->receiver;
 
+	r->views = 0;
 	if (r->tail == r->pos)
 		return;
 	r->tail = r->pos;
@@ -101,6 +82,7 @@ static int broken(struct krepis_endpoint *ep)
 
 static inline void counted(struct krepis_endpoint *ep, uint32_t len)
 {
+	ep->receiver.views++;
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
 }
@@ -113,9 +95,15 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 {
 	struct krepis_buffer *buffer;
 	struct krepis_desc *desc, what;
+	uint64_t life;
 	int err;
 
 	if (handle.index >= ep->geometry.buffer_count)
+		return -ESTALE;
+	buffer = &ep->buffers[handle.index];
+	life = krepis_read(&buffer->life);
+	/* A second record of a buffer that is in use here, in this life. */
+	if (life >> 32 == handle.generation && (uint32_t)life)
 		return -ESTALE;
 	desc = &ep->desc[handle.index];
 	err = krepis_own_resolve(desc, handle.generation, ep->bit, ep->geometry.buffer_size, &what);
@@ -123,7 +111,6 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 		err = -ESTALE;
 	if (err)
 		return -ESTALE;
-	buffer = &ep->buffers[handle.index];
 	krepis_write(&buffer->life, krepis_life(handle.generation, 1));
 	krepis_unpoison(buffer->data, what.len);
 	msg->data = buffer->data;
@@ -135,27 +122,29 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 	return 0;
 }
 
-/* The next message of a ring that is not overwritten, or -EAGAIN. */
+/*
+ * The next message of a ring that is not overwritten, or -EAGAIN. Looks at the
+ * head once, so a producer of records that are not for us keeps nobody here.
+ */
 static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 {
 	struct receiver *r = &ep->receiver;
 	struct krepis_record record;
 	struct krepis_handle handle;
 
-	for (;;) {
-		const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
-		int64_t available = (int64_t)(r->head - r->pos);
-
-		if (!available) {
-			available = krepis_ring_available(ep->producer, ep->geometry.ring_size,
+	if (r->head == r->pos) {
+		int64_t available = krepis_ring_available(ep->producer, ep->geometry.ring_size,
 							  r->pos, false);
-			if (!available)
-				return -EAGAIN;
-			if (unlikely(available < 0))
-				return broken(ep);
-			r->head = r->pos + (uint64_t)available;
-		}
-		if (unlikely(krepis_ring_record(data, (uint64_t)available, ep->geometry.inline_max,
+
+		if (unlikely(available < 0))
+			return broken(ep);
+		r->head = r->pos + (uint64_t)available;
+	}
+	while (r->head != r->pos) {
+		const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
+		uint64_t available = r->head - r->pos;
+
+		if (unlikely(krepis_ring_record(data, available, ep->geometry.inline_max,
 						&record)))
 			return broken(ep);
 		msg->sequence = r->pos;
@@ -177,6 +166,7 @@ static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 		/* Not granted to us, or taken back from a dead producer: no message. */
 		krepis_count(&ep->counters->drops, 1);
 	}
+	return -EAGAIN;
 }
 
 static int lost(struct krepis_endpoint *ep, struct krepis_msg *msg, uint64_t count)
@@ -186,21 +176,27 @@ static int lost(struct krepis_endpoint *ep, struct krepis_msg *msg, uint64_t cou
 	return -KREPIS_ELAPPED;
 }
 
-/* The producer overtook us: go on with the oldest whole record. */
+/*
+ * The producer overtook us: go on with the oldest whole record. If it died while
+ * it moved the marks nobody will complete them: its floor is good, as it is
+ * written before anything is overwritten, and the count may be off by one move.
+ */
 static int lapped(struct krepis_endpoint *ep, struct krepis_msg *msg)
 {
 	struct receiver *r = &ep->receiver;
 	struct krepis_ring_marks marks;
-	uint64_t count;
+	uint64_t count, most;
 	int err;
 
 	err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
-	if (err == -EAGAIN)
+	if (err == -EAGAIN && !krepis_consumer_peer(ep))
 		return err;
-	count = marks.floor_count - r->count;
-	if (err || (int64_t)(marks.floor - r->pos) <= 0 || !count ||
-	    count > (marks.floor - r->pos) / sizeof(struct krepis_record))
+	if (err == -EPROTO || (int64_t)(marks.floor - r->pos) <= 0 || (marks.floor & 7))
 		return broken(ep);
+	most = (marks.floor - r->pos) / sizeof(struct krepis_record);
+	count = marks.floor_count - r->count;
+	if (!count || count > most)
+		count = count ? most : 1;
 	r->pos = marks.floor;
 	r->count = marks.floor_count;
 	return lost(ep, msg, count);
@@ -364,8 +360,8 @@ KREPIS_API int krepis_release(struct krepis_endpoint *ep, const struct krepis_ms
 		return -EINVAL;
 	if (!*ep->guard)
 		return -EBADF;
-	/* Only the newest view's end is the end of all views. */
-	if (msg->sequence + krepis_record_bytes(msg->len) == r->pos)
+	/* One of several views of a batch frees nothing before they all end. */
+	if (r->views == 1 && msg->sequence + krepis_record_bytes(msg->len) == r->pos)
 		recv_done(ep);
 	return 0;
 }

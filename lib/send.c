@@ -19,13 +19,14 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 	unsigned int i;
 
 	w->head = (krepis_load_acquire(&ep->producer->head) + 7) & ~7ULL;
+	w->published = w->head;
 	w->limit = w->head;
+	krepis_write(&ep->producer->need, 0);
 	for (i = 0; i < ep->geometry.max_consumers; i++) {
 		uint64_t tail = krepis_read(&krepis_peer(ep, i)->tail);
 
 		w->tail[i] = w->head - tail <= size && !(tail & 7) ? tail : w->head;
 	}
-	ep->sender.published = w->head;
 	if (!krepis_overwrites(ep))
 		return 0;
 	/* A predecessor may have died between the two versions. */
@@ -38,13 +39,13 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 }
 
 /* Publishes what was committed. The caller has checked the endpoint. */
-static inline void flush(struct krepis_endpoint *ep, uint32_t live)
+static inline void flush(struct krepis_endpoint *ep)
 {
 	struct sender *s = &ep->sender;
 
-	if (s->published == s->w.head)
+	if (s->w.published == s->w.head)
 		return;
-	s->published = s->w.head;
+	s->w.published = s->w.head;
 	krepis_count(&ep->counters->messages, s->messages);
 	krepis_count(&ep->counters->bytes, s->bytes);
 	if (unlikely(krepis_overwrites(ep))) {
@@ -56,13 +57,13 @@ static inline void flush(struct krepis_endpoint *ep, uint32_t live)
 	}
 	s->messages = 0;
 	s->bytes = 0;
-	krepis_notify_consumers(ep, live);
+	krepis_notify_consumers(ep);
 }
 
 /* An orderly end: what was committed goes out, what was begun does not. */
 void krepis_sender_finish(struct krepis_endpoint *ep)
 {
-	flush(ep, krepis_live(ep));
+	flush(ep);
 }
 
 /* Room for *@arg bytes of records, as krepis_wait_until() asks for it. */
@@ -147,11 +148,11 @@ static int wait_for_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t dea
 
 	if (deadline != KREPIS_NOWAIT) {
 		krepis_write(&ep->producer->need, ep->sender.w.head + enough - ep->geometry.ring_size);
-		err = krepis_wait_until(ep, krepis_send_ready, &enough, KREPIS_BRIEFLY);
+		err = krepis_wait_briefly(ep, krepis_send_ready, &enough);
+		krepis_write(&ep->producer->need, 0);
 		if (err != -EAGAIN)
 			return err;
 	}
-	krepis_write(&ep->producer->need, 0);
 	return krepis_wait_until(ep, krepis_send_ready, &bytes, deadline);
 }
 
@@ -161,14 +162,14 @@ static int make_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadlin
 	int err;
 
 	if (krepis_overwrites(ep)) {
-		flush(ep, krepis_live(ep));
+		flush(ep);
 		evict_for(ep, ep->sender.w.head + bytes);
 		return 0;
 	}
 	err = krepis_send_ready(ep, &bytes);
 	if (err != -EAGAIN)
 		return err;
-	flush(ep, krepis_live(ep));
+	flush(ep);
 	if (ep->geometry.backpressure == KREPIS_FAIL) {
 		krepis_count(&ep->counters->drops, 1);
 		return -EAGAIN;
@@ -252,7 +253,7 @@ KREPIS_API int krepis_send(struct krepis_endpoint *ep, uint16_t type, const void
 	if (likely(len))
 		memcpy(record + sizeof(struct krepis_record), data, len);
 	append(ep, (uint32_t)len, len);
-	flush(ep, krepis_live(ep));
+	flush(ep);
 	return 0;
 }
 
@@ -299,7 +300,7 @@ KREPIS_API int krepis_flush(struct krepis_endpoint *ep)
 		return -EINVAL;
 	if (unlikely(!krepis_usable(ep)))
 		return krepis_unusable(ep);
-	flush(ep, krepis_live(ep));
+	flush(ep);
 	return 0;
 }
 
@@ -347,7 +348,7 @@ static int publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer, uin
 	if (err)
 		return err;
 	append(ep, sizeof(handle), len);
-	flush(ep, krepis_live(ep));
+	flush(ep);
 	return 0;
 }
 
@@ -409,7 +410,7 @@ KREPIS_API int krepis_drain(struct krepis_endpoint *ep, int64_t deadline)
 
 	if (err)
 		return err;
+	flush(ep);
 	live = krepis_live(ep);
-	flush(ep, live);
 	return krepis_wait_until(ep, drained, &live, deadline);
 }

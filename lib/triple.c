@@ -10,33 +10,67 @@ static __u32 *own_note(struct krepis_endpoint *ep)
 	return ep->role == KREPIS_PRODUCER ? &ep->producer->back : &ep->consumer->front;
 }
 
+static inline void *triple_data(const struct krepis_endpoint *ep, uint32_t index)
+{
+	return ep->payload + index * ep->layout.stride;
+}
+
+/* The value in the buffer that this consumer owns. Its words are a peer's. */
+static int receive(struct krepis_endpoint *ep)
+{
+	struct triple *t = &ep->triple;
+	struct krepis_desc *desc = &ep->desc[t->index];
+
+	t->msg = (struct krepis_msg){
+		.data = triple_data(ep, t->index),
+		.len = krepis_read(&desc->len),
+		.type = krepis_read(&desc->type),
+		.sequence = krepis_read(&desc->sequence),
+	};
+	if (t->msg.len > ep->geometry.buffer_size)
+		return -EPROTO;
+	t->valid = t->msg.sequence;
+	return 0;
+}
+
+/* With nobody at the other side: of the two buffers the newer one for a consumer. */
+static int pick(struct krepis_endpoint *ep, uint32_t middle)
+{
+	uint32_t a = (middle + 1) % KREPIS_TRIPLE_BUFFERS, b = (middle + 2) % KREPIS_TRIPLE_BUFFERS;
+	bool a_is_newer = krepis_read(&ep->desc[a].sequence) > krepis_read(&ep->desc[b].sequence);
+
+	return (int)(a_is_newer == (ep->role == KREPIS_CONSUMER) ? a : b);
+}
+
 /*
  * Which buffer is ours: what is neither in the middle nor the other side's. If
- * nobody is at the other side any buffer but the middle one will do. Called
- * with the slot taken, before the link is armed.
+ * nobody is at the other side, or only a forked child of one who died between
+ * the exchange and the note, any buffer but the middle one will do. A consumer finds in it
+ * what its predecessor saw last. Called with the slot taken, before the link is armed.
  */
 int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 {
 	const __u32 *other = ep->role == KREPIS_PRODUCER ? &krepis_peer(ep, 0)->front :
 							   &ep->producer->back;
-	uint64_t word = krepis_load_acquire(&ep->exchange->word);
-	uint32_t middle = krepis_triple_index(word);
+	const __u32 *link = ep->role == KREPIS_PRODUCER ? &krepis_peer(ep, 0)->link.word :
+							  &ep->producer->link[0].word;
 	int index = -EAGAIN, tries;
+	uint32_t middle;
 
-	if (middle >= KREPIS_TRIPLE_BUFFERS)
-		return -EPROTO;
-	if (!other_attached) {
-		index = (int)((middle + 1) % KREPIS_TRIPLE_BUFFERS);
-		krepis_write(own_note(ep), (uint32_t)index);
-	}
-	for (tries = 0; index == -EAGAIN && tries < 1000000; tries++)
+	for (tries = 0; other_attached && index == -EAGAIN && tries < 1000000; tries++)
 		index = krepis_triple_claim(ep->exchange, other);
-	if (index < 0)
-		return index == -EAGAIN ? -EBUSY : index;
+	if (index == -EAGAIN && other_attached && krepis_link_alive(krepis_read(link)))
+		return -EPROTO;
+	if (index == -EAGAIN) {
+		middle = krepis_triple_index(krepis_load_acquire(&ep->exchange->word));
+		if (middle >= KREPIS_TRIPLE_BUFFERS)
+			return -EPROTO;
+		index = pick(ep, middle);
+	}
 	krepis_store_release(own_note(ep), (uint32_t)index);
 	ep->triple.index = (uint32_t)index;
-	ep->triple.count = krepis_triple_count(word);
-	return 0;
+	ep->triple.count = krepis_triple_last(ep->desc);
+	return ep->role == KREPIS_CONSUMER ? receive(ep) : 0;
 }
 
 static inline int triple_check(const struct krepis_endpoint *ep, uint32_t role)
@@ -44,11 +78,6 @@ static inline int triple_check(const struct krepis_endpoint *ep, uint32_t role)
 	if (unlikely(!krepis_is(ep, KREPIS_TRIPLE, role)))
 		return -EINVAL;
 	return krepis_usable(ep) ? 0 : krepis_unusable(ep);
-}
-
-static inline void *triple_data(const struct krepis_endpoint *ep, uint32_t index)
-{
-	return ep->payload + index * ep->layout.stride;
 }
 
 KREPIS_API int krepis_triple_begin(struct krepis_endpoint *ep, void **data)
@@ -79,16 +108,16 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 	krepis_poison(triple_data(ep, t->index), ep->geometry.buffer_size);
 	krepis_write(&desc->len, (uint32_t)len);
 	krepis_write(&desc->type, type);
-	err = krepis_triple_publish(ep->exchange, t->index, ++t->count);
+	krepis_write(&desc->sequence, ++t->count);
+	err = krepis_triple_publish(ep->exchange, own_note(ep), t->index, t->count);
 	if (unlikely(err < 0)) {
 		ep->broken = err;
 		return err;
 	}
 	t->index = (uint32_t)err;
-	krepis_store_release(own_note(ep), t->index);
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
-	krepis_notify_consumers(ep, krepis_live(ep));
+	krepis_notify_consumers(ep);
 	return 0;
 }
 
@@ -96,29 +125,19 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 static int take(struct krepis_endpoint *ep)
 {
 	struct triple *t = &ep->triple;
-	struct krepis_desc *desc;
 	uint32_t before = t->count;
-	int index;
+	int index, err;
 
-	index = krepis_triple_take(ep->exchange, t->index, &t->count);
-	if (index < 0) {
-		ep->broken = index;
-		return index;
+	index = krepis_triple_take(ep->exchange, own_note(ep), t->index, &t->count);
+	err = index < 0 ? index : 0;
+	if (!err) {
+		t->index = (uint32_t)index;
+		err = receive(ep);
 	}
-	t->index = (uint32_t)index;
-	krepis_store_release(own_note(ep), t->index);
-	desc = &ep->desc[index];
-	t->msg = (struct krepis_msg){
-		.data = triple_data(ep, (uint32_t)index),
-		.len = krepis_read(&desc->len),
-		.type = krepis_read(&desc->type),
-		.sequence = t->count,
-	};
-	if (t->msg.len > ep->geometry.buffer_size) {
-		ep->broken = -EPROTO;
-		return -EPROTO;
+	if (err) {
+		ep->broken = err;
+		return err;
 	}
-	t->valid = true;
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, t->msg.len);
 	/* Values that were replaced before they were seen. */
@@ -131,20 +150,20 @@ KREPIS_API int krepis_triple_read(struct krepis_endpoint *ep, struct krepis_msg 
 {
 	struct triple *t = &ep->triple;
 	int err = triple_check(ep, KREPIS_CONSUMER);
-	bool fresh;
 
 	if (unlikely(err))
 		return err;
-	fresh = krepis_triple_pending(ep->exchange);
-	if (fresh) {
+	if (krepis_triple_pending(ep->exchange)) {
 		err = take(ep);
 		if (err)
 			return err;
-	} else if (unlikely(!t->valid)) {
-		return -ENODATA;
+		t->seen = false;
 	}
+	if (unlikely(!t->valid))
+		return -ENODATA;
 	*msg = t->msg;
-	msg->flags = fresh ? KREPIS_MSG_FRESH : 0;
+	msg->flags = t->seen ? 0 : KREPIS_MSG_FRESH;
+	t->seen = true;
 	return 0;
 }
 

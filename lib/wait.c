@@ -32,7 +32,7 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define BRIEFLY_NS	200000	/* KREPIS_BRIEFLY */
+#define BRIEFLY_NS	200000	/* krepis_wait_briefly() */
 #define SLICE_NS	2000000	/* where a wake-up could be missed for good */
 #define SPIN_MIN	32
 #define CALM		32
@@ -90,14 +90,17 @@ static struct timespec to_timespec(int64_t ns)
 }
 
 /* Without futex_waitv: one word, and never for long. */
-static void sleep_slice(struct sleep *s, int64_t until)
+static int sleep_slice(struct sleep *s, int64_t until)
 {
 	struct futex_waitv *w = &s->words[s->count > 1];
 	int64_t now = now_ns();
 	int64_t left = until - now < SLICE_NS ? until - now : SLICE_NS;
 	struct timespec ts = to_timespec(left > 0 ? left : 0);
 
-	syscall(SYS_futex, (void *)(uintptr_t)w->uaddr, FUTEX_WAIT, (uint32_t)w->val, &ts, NULL, 0);
+	if (syscall(SYS_futex, (void *)(uintptr_t)w->uaddr, FUTEX_WAIT, (uint32_t)w->val, &ts, NULL,
+		    0) && errno == EINTR)
+		return -EINTR;
+	return 0;
 }
 
 /* Step 4. Returns 0 when woken, or -ETIMEDOUT, -EINTR. */
@@ -111,8 +114,7 @@ static int sleep_until(struct sleep *s, int64_t until)
 		return 0;
 	if (errno == ETIMEDOUT || errno == EINTR)
 		return -errno;
-	sleep_slice(s, until);
-	return 0;
+	return sleep_slice(s, until);
 }
 
 bool krepis_membarrier_register(void)
@@ -226,8 +228,8 @@ static void waited_awake(struct krepis_endpoint *ep, uint32_t spins)
 		krepis_write(&ep->waiter->waiting, waiting & ~KREPIS_FENCE);
 }
 
-int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
-		      void *arg, int64_t deadline)
+static int spin(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
+		void *arg)
 {
 	uint32_t n;
 	int err;
@@ -238,18 +240,35 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 			waited_awake(ep, n);
 			return err;
 		}
-		if (deadline == KREPIS_NOWAIT)
-			return err;
 		relax();
 	}
-	/* Spinning did not pay: try less of it next time. */
+	/* It did not pay: try less of it next time. */
 	if (ep->spin > SPIN_MIN)
 		ep->spin /= 2;
-	if (deadline == KREPIS_BRIEFLY)
-		return sleep_once(ep, poll, arg, BRIEFLY_NS, KREPIS_FOREVER);
+	return -EAGAIN;
+}
+
+int krepis_wait_briefly(struct krepis_endpoint *ep,
+			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg)
+{
+	int err = spin(ep, poll, arg);
+
+	return err == -EAGAIN ? sleep_once(ep, poll, arg, BRIEFLY_NS, KREPIS_FOREVER) : err;
+}
+
+int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
+		      void *arg, int64_t deadline)
+{
+	int err;
+
+	if (deadline == KREPIS_NOWAIT)
+		return check(ep, poll, arg);
+	err = spin(ep, poll, arg);
+	if (err != -EAGAIN)
+		return err;
 	for (;;) {
 		err = check(ep, poll, arg);
-		if (err != -EAGAIN || deadline == KREPIS_NOWAIT)
+		if (err != -EAGAIN)
 			return err;
 		if (deadline != KREPIS_FOREVER && now_ns() >= deadline)
 			return -ETIMEDOUT;

@@ -3,8 +3,10 @@
  * The memory operations of the shared algorithms, in the kernel's words and
  * with the kernel's meaning, so that one header serves both worlds.
  *
- * krepis_cas(), krepis_xchg() and the fetch operations are full barriers.
- * krepis_mb() orders everything before it against everything after it.
+ * krepis_cas(), krepis_xchg() and the fetch operations acquire and release.
+ * krepis_mb_after_atomic() behind one of them makes it a full barrier (which it
+ * is already on x86); krepis_mb() is one by itself; krepis_barrier() binds only
+ * the compiler.
  */
 #ifndef _KREPIS_ATOMIC_H
 #define _KREPIS_ATOMIC_H
@@ -23,6 +25,8 @@
 #define krepis_cas(p, old, new)		try_cmpxchg((p), (old), (new))
 #define krepis_xchg(p, v)		xchg((p), (v))
 #define krepis_mb()			smp_mb()
+#define krepis_mb_after_atomic()	smp_mb__after_atomic()
+#define krepis_barrier()		barrier()
 #define krepis_rmb()			smp_rmb()
 #define krepis_wmb()			smp_wmb()
 
@@ -61,6 +65,12 @@ static inline __u32 krepis_fetch_andnot(__u32 *p, __u32 bits)
 #define krepis_fetch_or(p, bits)	__atomic_fetch_or((p), (bits), __ATOMIC_SEQ_CST)
 #define krepis_fetch_andnot(p, bits)	__atomic_fetch_and((p), ~(bits), __ATOMIC_SEQ_CST)
 #define krepis_mb()			__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#if defined(__x86_64__) || defined(__i386__)
+#define krepis_mb_after_atomic()	krepis_barrier()
+#else
+#define krepis_mb_after_atomic()	krepis_mb()
+#endif
+#define krepis_barrier()		__atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define krepis_rmb()			__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define krepis_wmb()			__atomic_thread_fence(__ATOMIC_RELEASE)
 

@@ -195,7 +195,8 @@ KREPIS_API int krepis_channel_pass(const struct krepis_channel *channel, int soc
  * @out:       the channel, to be closed with krepis_channel_close()
  *
  * Errors: those of recvmsg(2) and of krepis_channel_open_fd(); -KREPIS_PEER_GONE
- * the socket was closed; -EBADMSG what came was not one descriptor.
+ * the socket was closed; -EBADMSG what came was not one descriptor; -EPERM its
+ * size is not sealed. Channels with a name travel by their name.
  */
 KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id,
 				      struct krepis_channel **out);
@@ -258,7 +259,8 @@ struct krepis_status {
  * @channel: the channel
  * @status:  @status->size is set by the caller
  *
- * Errors: -EINVAL @status->size is too small or too large; -ENOMEM.
+ * Errors: -EINVAL @status->size is too small or too large; -EMEDIUMTYPE the file
+ * was truncated or grown; -ENOMEM.
  */
 KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status *status);
 
@@ -282,7 +284,8 @@ KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status
  * already; -EUSERS all consumer slots are taken; -EACCES the channel may not be
  * written; -EMEDIUMTYPE its file was truncated or grown; -ETIMEDOUT another
  * process holds the channel's admin lock for over a second; -ENOMEM; -EMFILE;
- * -ENOENT /proc is not mounted.
+ * -ENOENT /proc is not mounted; -ENOSYS the kernel has no robust futexes;
+ * -EPROTO what the last ones left in the channel cannot be.
  */
 KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role role,
 			     uint32_t flags, struct krepis_endpoint **out);
@@ -310,7 +313,8 @@ KREPIS_API void krepis_shutdown(struct krepis_endpoint *endpoint);
 /**
  * krepis_wait - waits until the next call would not have to
  * @endpoint: consumer: until there is a message, or for a triple a fresh value;
- *	      producer of a ring: until there is room for a message of inline_max bytes
+ *	      producer of a ring: until there is room for a message of inline_max
+ *	      bytes; producer of a triple: not at all. Ends views of inline messages
  * @deadline: see the top of this file
  *
  * Errors: -KREPIS_PEER_GONE; -ENOTCONN a producer, and nobody ever attached.
@@ -419,7 +423,8 @@ KREPIS_API int krepis_flush(struct krepis_endpoint *endpoint);
  * nobody took give up their buffers.
  *
  * Errors: -EOPNOTSUPP the channel has no buffers; -EINVAL not a producer of a
- * ring; -EAGAIN none is free under KREPIS_NOWAIT or KREPIS_FAIL.
+ * ring; -EAGAIN none is free under KREPIS_NOWAIT or KREPIS_FAIL; -EBUSY it would
+ * have to wait between krepis_send_begin() and its commit.
  */
 KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_buffer **out,
 			      int64_t deadline);
@@ -436,7 +441,8 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_bu
  * On error the buffer is still the caller's.
  *
  * Errors: as krepis_send(); -EMSGSIZE @len; -EPERM the buffer is not owned:
- * published or abandoned already; -EINVAL a flag, or another endpoint's buffer.
+ * published or abandoned already; -EINVAL a flag, or another endpoint's buffer;
+ * -ESTALE, -EOWNERDEAD a peer changed the buffer's descriptor.
  */
 KREPIS_API int krepis_publish(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer,
 			      uint16_t type, size_t len, uint32_t flags, int64_t deadline);
@@ -499,8 +505,8 @@ struct krepis_msg {
  * @msg:      the message, a view
  * @deadline: how long to wait for one
  *
- * A view of an inline message ends at the next krepis_recv() or
- * krepis_recv_batch() of this endpoint, or with its krepis_release(). A message
+ * A view of an inline message ends at the next krepis_recv(), krepis_recv_batch()
+ * or krepis_wait() of this endpoint, or with its krepis_release(). A message
  * in a buffer lasts until it is released, as many at a time as there are buffers.
  *
  * Errors: -EAGAIN nothing is there under KREPIS_NOWAIT; -KREPIS_ELAPPED with

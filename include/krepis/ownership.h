@@ -29,8 +29,9 @@
  * leaves is always one of:
  *
  *	died with	left behind		who repairs it
- *	LOCKED		metadata half written	krepis_own_reclaim()
- *	CONSUMER	record never published	krepis_own_reclaim(): sequence >= head
+ *	LOCKED		metadata half written	krepis_own_recover()
+ *	CONSUMER	record never published	krepis_own_recover(): sequence >= head
+ *	CONSUMER	evicted by half		krepis_own_recover(): the claim has no life
  *	a holder bit	bit set			krepis_own_drop(), by the sweeper
  *	last bit gone	CONSUMER, holders == 0	krepis_own_return(), by the sweeper
  *
@@ -188,9 +189,11 @@ static inline __u32 krepis_own_returned(struct krepis_desc *desc, __u32 generati
 }
 
 /*
- * Consumer @bit looks at the buffer that a record named. The acquire pairs with
- * krepis_own_grant(): metadata and payload are those of this life. One 8-byte
- * load decides over state and generation.
+ * Consumer @bit looks at the buffer that a record named. First the hold, then the
+ * word: a hold keeps the buffer in its life, so a word of life @generation that
+ * is seen after a hold says that the hold is one in this life. The other way
+ * round the buffer could begin its next life, with a hold for us, in between.
+ * The acquires pair with krepis_own_grant(): metadata and payload are this life's.
  *
  * Return: 0 with a checked copy in @what; -ESTALE if the handle names another
  * life or this consumer has no hold on it; -EPROTO if the length does not fit
@@ -199,10 +202,10 @@ static inline __u32 krepis_own_returned(struct krepis_desc *desc, __u32 generati
 static inline int krepis_own_resolve(struct krepis_desc *desc, __u32 generation, __u32 bit,
 				     __u64 buffer_size, struct krepis_desc *what)
 {
+	if (!(krepis_load_acquire(&desc->holders) & bit))
+		return -ESTALE;
 	if (krepis_load_acquire(&desc->word) !=
 	    krepis_own_word(KREPIS_OWNED_CONSUMER, generation))
-		return -ESTALE;
-	if (!(krepis_read(&desc->holders) & bit))
 		return -ESTALE;
 	what->len = krepis_read(&desc->len);
 	what->type = krepis_read(&desc->type);
@@ -233,6 +236,8 @@ static inline bool krepis_own_take(struct krepis_desc *desc, __u32 generation, _
 /*
  * Overwrite channels: the producer is about to overwrite the record that names
  * the buffer. Holds that nobody took are dropped; those that were taken stay.
+ * From the exchange on the claim names no life, so nobody takes any more, and
+ * still says who took: a sweep can end what a dead producer began.
  *
  * Return: the consumers that lost the message.
  */
@@ -241,12 +246,14 @@ static inline __u32 krepis_own_evict(struct krepis_desc *desc, __u32 generation)
 	__u64 old = krepis_read(&desc->claim);
 	__u32 lost;
 
+	if (krepis_load_acquire(&desc->word) !=
+	    krepis_own_word(KREPIS_OWNED_CONSUMER, generation))
+		return 0;
 	do {
-		if (krepis_own_generation(old) != generation)
+		if (krepis_own_generation(old) && krepis_own_generation(old) != generation)
 			return 0;
-		lost = ~(__u32)old;
-	} while (!krepis_cas(&desc->claim, &old, old | 0xffffffffU));
-	lost &= krepis_read(&desc->holders);
+	} while (!krepis_cas(&desc->claim, &old, (__u32)old));
+	lost = krepis_read(&desc->holders) & ~(__u32)old;
 	krepis_own_drop(desc, generation, lost);
 	return lost;
 }
@@ -277,7 +284,8 @@ static inline int krepis_own_publish(struct krepis_desc *desc, __u32 generation,
 	err = krepis_own_grant(desc, generation);
 	if (err)
 		return err;
-	/* The grant is a full barrier; pairs with krepis_own_sweep()'s caller. */
+	/* Pairs with the barrier between a sweeper's live bit and krepis_own_sweep(). */
+	krepis_mb_after_atomic();
 	holders &= ~krepis_read(live);
 	if (holders)
 		krepis_own_drop(desc, generation, holders);
@@ -296,6 +304,46 @@ static inline bool krepis_own_sweep(struct krepis_desc *desc, __u32 dead)
 
 	return krepis_own_state(word) == KREPIS_OWNED_CONSUMER &&
 	       krepis_own_drop(desc, krepis_own_generation(word), dead);
+}
+
+/*
+ * A producer has stopped for good, with @head its last published position:
+ * repairs @desc. What it locked, or granted under a record that nobody will ever
+ * see, comes back; an eviction that it began is ended. Not to be called while a
+ * thread of the dead could still execute: it might publish the record yet.
+ */
+static inline void krepis_own_recover(struct krepis_desc *desc, __u64 head)
+{
+	__u64 word = krepis_load_acquire(&desc->word);
+	__u32 generation = krepis_own_generation(word);
+
+	if (krepis_own_state(word) == KREPIS_OWNED_PRODUCER)
+		return;
+	if (krepis_own_state(word) == KREPIS_LOCKED ||
+	    (__s64)(krepis_read(&desc->sequence) - head) >= 0)
+		krepis_own_reclaim(desc);
+	else if (krepis_own_generation(krepis_read(&desc->claim)) != generation)
+		krepis_own_evict(desc, generation);
+}
+
+/*
+ * Consumer @bit has attached and reads from @position on. A producer that saw
+ * the live bit before may have granted it buffers whose records stand in front of that:
+ * it will never read them, so it lets go. The sequence is read after the hold
+ * was seen, for the reason given at krepis_own_resolve().
+ */
+static inline void krepis_own_forgo(struct krepis_desc *desc, __u32 bit, __u64 position,
+				    bool overwrite)
+{
+	__u64 word = krepis_load_acquire(&desc->word);
+	__u32 generation = krepis_own_generation(word);
+
+	if (krepis_own_state(word) != KREPIS_OWNED_CONSUMER ||
+	    !(krepis_load_acquire(&desc->holders) & bit) ||
+	    (__s64)(krepis_read(&desc->sequence) - position) >= 0)
+		return;
+	if (!overwrite || krepis_own_take(desc, generation, bit))
+		krepis_own_drop(desc, generation, bit);
 }
 
 #endif /* _KREPIS_OWNERSHIP_H */

@@ -49,13 +49,15 @@ struct krepis_ring_marks {
 
 /**
  * struct krepis_ring_writer - the producer's private view
- * @head:	where the next record goes; records below are published by a flush
+ * @head:	where the next record goes
+ * @published:	what the consumers see as the head; records up to @head follow with a flush
  * @limit:	records may be written below this without looking at any tail
  * @marks:	overwrite: what is published
  * @tail:	the newest tail of each consumer that was accepted
  */
 struct krepis_ring_writer {
 	__u64 head;
+	__u64 published;
 	__u64 limit;
 	struct krepis_ring_marks marks;
 	__u64 tail[KREPIS_MAX_CONSUMERS];
@@ -83,7 +85,7 @@ static inline struct krepis_consumer *krepis_consumer_at(void *consumers, __u32 
 static inline __u32 krepis_ring_admit(struct krepis_ring_writer *w, __u64 size, __u32 *live,
 				      __u32 slots, void *consumers, __u32 page_size)
 {
-	__u64 slowest = w->head;
+	__u64 slowest = w->published;
 	__u32 mask, rest;
 
 	krepis_mb();
@@ -92,9 +94,9 @@ static inline __u32 krepis_ring_admit(struct krepis_ring_writer *w, __u64 size, 
 		unsigned int i = __builtin_ctz(rest);
 		__u64 tail = krepis_load_acquire(&krepis_consumer_at(consumers, page_size, i)->tail);
 
-		if (tail - w->tail[i] <= w->head - w->tail[i])
+		if (tail - w->tail[i] <= w->published - w->tail[i])
 			w->tail[i] = tail;
-		if (w->head - w->tail[i] > w->head - slowest)
+		if (w->published - w->tail[i] > w->published - slowest)
 			slowest = w->tail[i];
 	}
 	w->limit = slowest + size;

@@ -11,9 +11,10 @@
  *	publish		producer	{b, m, f} -> {m, b fresh, f}
  *	take, if fresh	consumer	{b, m, f} -> {b, f stale, m}
  *
- * Death. Each side notes its buffer in its own region after the exchange; it may
- * die between the two. Then its note equals the middle or the other side's
- * buffer, which is how krepis_triple_claim() knows: what remains is its own.
+ * Death. Each side notes in its own region which buffer it has, and while it
+ * exchanges, that it has none for sure: KREPIS_TRIPLE_BUFFERS. So a note that
+ * names a buffer is true, and who attaches anew next to a living side finds its
+ * own buffer by krepis_triple_claim(): what is neither in the middle nor noted.
  *
  * An index that a peer wrote is checked before it is used; a word with index 3
  * is -EPROTO, and the caller treats the channel as broken.
@@ -44,16 +45,34 @@ static inline __u64 krepis_triple_word(__u32 index, bool fresh, __u32 count)
 }
 
 /*
+ * One side gives its buffer for the middle one. The exchange is a full barrier:
+ * it releases the payload that goes into the middle, and acquires the other one.
+ * Pairs with itself on the other side.
+ *
+ * Return: what was in the middle.
+ */
+static inline __u64 krepis_triple_exchange(struct krepis_exchange *x, __u32 *note, __u64 word)
+{
+	__u64 old;
+
+	krepis_write(note, KREPIS_TRIPLE_BUFFERS);
+	old = krepis_xchg(&x->word, word);
+	/* Pairs with the acquire in krepis_triple_claim(). */
+	krepis_store_release(note, krepis_triple_index(old));
+	return old;
+}
+
+/*
  * The producer offers @back as publication @count and gets the middle buffer.
- * The exchange is a full barrier: it releases the payload of @back to
- * krepis_triple_take(), and acquires the other buffer from it.
+ * @note is its own.
  *
  * Return: the producer's next buffer, or -EPROTO.
  */
-static inline int krepis_triple_publish(struct krepis_exchange *x, __u32 back, __u32 count)
+static inline int krepis_triple_publish(struct krepis_exchange *x, __u32 *note, __u32 back,
+					__u32 count)
 {
-	__u32 index = krepis_triple_index(krepis_xchg(&x->word,
-						      krepis_triple_word(back, true, count)));
+	__u64 word = krepis_triple_word(back, true, count);
+	__u32 index = krepis_triple_index(krepis_triple_exchange(x, note, word));
 
 	return index < KREPIS_TRIPLE_BUFFERS && index != back ? (int)index : -EPROTO;
 }
@@ -65,31 +84,30 @@ static inline bool krepis_triple_pending(struct krepis_exchange *x)
 }
 
 /*
- * The consumer gives @front for the middle buffer. The exchange is a full
- * barrier and pairs with krepis_triple_publish(). To be called only if
- * krepis_triple_pending(): without a fresh value it would bring back an old one.
+ * The consumer gives @front for the middle buffer. @note is its own. To be called
+ * only if krepis_triple_pending(): without a fresh value it would bring back an
+ * old one.
  *
  * Return: the consumer's buffer, with the publication number in @count, or -EPROTO.
  */
-static inline int krepis_triple_take(struct krepis_exchange *x, __u32 front, __u32 *count)
+static inline int krepis_triple_take(struct krepis_exchange *x, __u32 *note, __u32 front,
+				     __u32 *count)
 {
-	__u64 old = krepis_read(&x->word);
-	__u32 index;
+	__u32 last = krepis_triple_count(krepis_read(&x->word));
+	__u64 old = krepis_triple_exchange(x, note, krepis_triple_word(front, false, last));
+	__u32 index = krepis_triple_index(old);
 
-	old = krepis_xchg(&x->word, krepis_triple_word(front, false, krepis_triple_count(old)));
-	index = krepis_triple_index(old);
 	*count = krepis_triple_count(old);
 	return index < KREPIS_TRIPLE_BUFFERS && index != front ? (int)index : -EPROTO;
 }
 
 /*
  * Finds the buffer of a side that attaches anew, while the other side, whose
- * note is @other, may be exchanging: what is neither in the middle nor the
- * other's. The attaching side's predecessor is gone, so at most one more
- * exchange by the other can happen, and the caller tries again on -EAGAIN.
+ * note is @other, may be exchanging. The attaching side's predecessor has stopped
+ * for good, so the middle and the other's buffer only swap: two that are read
+ * one after the other are either both right, or equal.
  *
- * Return: the buffer's index; -EAGAIN while the other is between its exchange
- * and its note.
+ * Return: the buffer's index; -EAGAIN while the other exchanges.
  */
 static inline int krepis_triple_claim(struct krepis_exchange *x, const __u32 *other)
 {
@@ -99,6 +117,24 @@ static inline int krepis_triple_claim(struct krepis_exchange *x, const __u32 *ot
 	if (note >= KREPIS_TRIPLE_BUFFERS || middle >= KREPIS_TRIPLE_BUFFERS || note == middle)
 		return -EAGAIN;
 	return (int)(KREPIS_TRIPLE_BUFFERS - note - middle);
+}
+
+/*
+ * The number of the last publication. It stands in the descriptors: the count in
+ * the exchange word is behind them after a take that began before it.
+ */
+static inline __u32 krepis_triple_last(struct krepis_desc *desc)
+{
+	__u32 last = 0;
+	int i;
+
+	for (i = 0; i < KREPIS_TRIPLE_BUFFERS; i++) {
+		__u32 sequence = (__u32)krepis_read(&desc[i].sequence);
+
+		if ((__s32)(sequence - last) > 0)
+			last = sequence;
+	}
+	return last;
 }
 
 #endif /* _KREPIS_TRIPLE_H */
