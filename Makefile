@@ -18,7 +18,7 @@ CC	?= gcc
 CXX	?= g++
 CFLAGS	?= -O2 -g
 WARN	:= -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Werror
-CPPFLAGS += -D_GNU_SOURCE -DKREPIS_VERSION='"$(VERSION)"' -Iinclude -Iinclude/uapi
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DKREPIS_VERSION='"$(VERSION)"' -Iinclude -Iinclude/uapi
 LIBFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -Ilib
 
 SANITIZE_asan	  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
