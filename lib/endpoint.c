@@ -172,7 +172,8 @@ KREPIS_API int krepis_wait(struct krepis_endpoint *ep, int64_t deadline)
 {
 	uint64_t bytes = krepis_record_bytes(ep->geometry.inline_max);
 
-	if (!krepis_usable(ep))
+	/* After krepis_shutdown() what is there may still be read. */
+	if (!krepis_usable(ep) && (krepis_unusable(ep) != -ESHUTDOWN || ep->role == KREPIS_PRODUCER))
 		return krepis_unusable(ep);
 	if (krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)) {
 		int err = krepis_flush(ep);

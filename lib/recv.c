@@ -319,7 +319,12 @@ KREPIS_API int krepis_recv(struct krepis_endpoint *ep, struct krepis_msg *msg, i
 		return err;
 	recv_done(ep);
 	err = next_message(ep, msg);
-	return likely(err != -EAGAIN) ? err : recv_wait(ep, msg, deadline);
+	if (unlikely(err == -EAGAIN))
+		err = recv_wait(ep, msg, deadline);
+	/* No view of the ring is left: its room need not wait for the next call. */
+	if (!err && msg->buffer)
+		recv_done(ep);
+	return err;
 }
 
 KREPIS_API int krepis_recv_batch(struct krepis_endpoint *ep, struct krepis_msg *msgs,

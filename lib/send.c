@@ -340,6 +340,11 @@ static int publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer, uin
 		return err;
 	if (flags & KREPIS_MSG_CRC32C)
 		what.crc32c = krepis_crc32c(0, buffer->data, len);
+	/*
+	 * What is committed goes out first: who attaches after the live mask was
+	 * read must start behind it, or it would miss this record in between.
+	 */
+	flush(ep);
 	what.sequence = ep->sender.w.head;
 	record = at_head(ep);
 	krepis_ring_describe(record, sizeof(handle), type, (uint16_t)(flags | KREPIS_MSG_BUFFER));

@@ -58,7 +58,7 @@ static void sleep_add(struct sleep *s, const __u32 *word, uint32_t flags)
 /* Step 1: which words, and what they say now. */
 static void sleep_prepare(struct sleep *s, struct krepis_endpoint *ep)
 {
-	uint32_t live;
+	uint32_t live, i;
 
 	s->count = 0;
 	sleep_add(s, &ep->stop, FUTEX_PRIVATE_FLAG);
@@ -68,11 +68,15 @@ static void sleep_prepare(struct sleep *s, struct krepis_endpoint *ep)
 		return;
 	}
 	sleep_add(s, &ep->info->epoch, 0);
-	for (live = krepis_live(ep); live; live &= live - 1) {
-		unsigned int i = __builtin_ctz(live);
+	live = krepis_live(ep);
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		struct krepis_consumer *c = krepis_peer(ep, i);
 
-		sleep_add(s, &krepis_peer(ep, i)->waiter.wake, 0);
-		sleep_add(s, &krepis_peer(ep, i)->link.word, 0);
+		if (live & 1U << i)
+			sleep_add(s, &c->waiter.wake, 0);
+		/* Also of one who is leaving, and may die before it has let go of all. */
+		if (live & 1U << i || krepis_read(&c->link.word))
+			sleep_add(s, &c->link.word, 0);
 	}
 }
 
