@@ -94,7 +94,8 @@ static void ring_defaults(struct krepis_geometry *g, uint32_t page)
 	g->max_consumers = pick(g->max_consumers, DEFAULT_CONSUMERS);
 	if (!g->ring_size)
 		g->ring_size = DEFAULT_RING;
-	if (g->ring_size < page && krepis_power_of_two(g->ring_size))
+	/* Where pages are large the smallest ring is. */
+	if (g->ring_size >= KREPIS_MIN_RING_SIZE && g->ring_size < page)
 		g->ring_size = page;
 	quarter = g->ring_size / 4 - sizeof(struct krepis_record);
 	if (!g->inline_max)

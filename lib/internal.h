@@ -101,7 +101,7 @@ struct receiver {
 	uint64_t pos;		/* next record to read */
 	uint64_t head;		/* records below are known to be there */
 	uint64_t tail;		/* what the producer was told */
-	uint32_t views;		/* messages returned since then */
+	uint32_t views;		/* inline messages returned since then and not released */
 	uint64_t count;		/* overwrite: messages that stood before pos */
 	uint8_t *scratch;	/* overwrite: a copy of the message */
 };

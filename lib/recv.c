@@ -82,7 +82,6 @@ static int broken(struct krepis_endpoint *ep)
 
 static inline void counted(struct krepis_endpoint *ep, uint32_t len)
 {
-	ep->receiver.views++;
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
 }
@@ -155,6 +154,7 @@ static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 			msg->len = record.len;
 			msg->flags = 0;
 			msg->buffer = NULL;
+			r->views++;
 			counted(ep, record.len);
 			return 0;
 		}
@@ -246,6 +246,7 @@ static int next_overwrite(struct krepis_endpoint *ep, struct krepis_msg *msg)
 		msg->len = record.len;
 		msg->flags = 0;
 		msg->buffer = NULL;
+		r->views++;
 	} else {
 		memcpy(&handle, r->scratch, sizeof(handle));
 		if (resolve(ep, handle, msg))
@@ -365,8 +366,10 @@ KREPIS_API int krepis_release(struct krepis_endpoint *ep, const struct krepis_ms
 		return -EINVAL;
 	if (!*ep->guard)
 		return -EBADF;
-	/* One of several views of a batch frees nothing before they all end. */
-	if (r->views == 1 && msg->sequence + krepis_record_bytes(msg->len) == r->pos)
+	if ((int64_t)(msg->sequence - r->tail) < 0 || !r->views)
+		return -EPERM;
+	/* The views of a batch end together: the ring's room is given back in order. */
+	if (!--r->views)
 		recv_done(ep);
 	return 0;
 }

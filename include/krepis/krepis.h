@@ -81,7 +81,7 @@ static inline int64_t krepis_deadline_ns(int64_t timeout_ns)
  */
 static inline int64_t krepis_deadline_ms(int64_t timeout_ms)
 {
-	if (timeout_ms > INT64_MAX / 1000000)
+	if (timeout_ms < 0 || timeout_ms > INT64_MAX / 1000000)
 		return KREPIS_FOREVER;
 	return krepis_deadline_ns(timeout_ms * 1000000);
 }
@@ -534,7 +534,8 @@ KREPIS_API int krepis_recv_batch(struct krepis_endpoint *endpoint, struct krepis
  * @msg:      its view ends here. For an inline message this only frees its room
  *	      in the ring before the next krepis_recv() would.
  *
- * Errors: -EPERM released already.
+ * Errors: -EPERM released already, or the view had ended; -EINVAL another
+ * endpoint's message.
  */
 KREPIS_API int krepis_release(struct krepis_endpoint *endpoint, const struct krepis_msg *msg);
 
