@@ -171,6 +171,7 @@ static void bury_producer(struct krepis_endpoint *ep)
 	if (!byte_is_locked(shm->fd, LOCK_PRODUCER))
 		sweep_producer(ep);
 	krepis_write(&ep->info->deaths, krepis_read(&ep->info->deaths) + 1);
+	krepis_write(&ep->info->producer_deaths, krepis_read(&ep->info->producer_deaths) + 1);
 	epoch_changed(ep);
 	clear_links(ep->producer->link, ep->geometry.max_consumers);
 }

@@ -414,6 +414,7 @@ int krepis_status_fill(struct krepis_status *status, const struct krepis_backend
 	status->live = krepis_read(&info->live);
 	status->producer = producer;
 	status->deaths = krepis_read(&info->deaths);
+	status->producer_deaths = krepis_read(&info->producer_deaths);
 	copy_counters(&status->counters, &((struct krepis_producer *)(base + l.producer))->counters);
 	for (i = 0; i < g->max_consumers; i++) {
 		struct krepis_consumer *c = krepis_consumer_at(base + l.consumers, g->page_size, i);

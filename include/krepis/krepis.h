@@ -236,7 +236,9 @@ enum krepis_guarantee {
  * @live:	bit i: consumer i is attached
  * @producer:	1 if a producer is attached
  * @deaths:	endpoints that died attached, since the channel was created
+ * @producer_deaths: those of them that were producers
  * @slot:	endpoint queries: the consumer's slot
+ * @reserved:	0
  * @counters:	endpoint queries: of this endpoint; channel queries: of the producer
  * @consumers:	of each consumer slot
  */
@@ -249,7 +251,9 @@ struct krepis_status {
 	uint32_t live;
 	uint32_t producer;
 	uint32_t deaths;
+	uint32_t producer_deaths;
 	uint32_t slot;
+	uint32_t reserved;
 	struct krepis_counters counters;
 	struct krepis_counters consumers[KREPIS_MAX_CONSUMERS];
 };

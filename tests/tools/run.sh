@@ -248,6 +248,23 @@ check death_of_the_consumer_ends_an_idle_send_at_once both $status 4 $took 2000
 cp "$work/err2" "$err"
 check death_of_the_consumer_is_said says 'has gone'
 
+started recv msg >"$work/got" 2>"$err"
+receiver=$pid
+started recv msg >"$out" 2>/dev/null
+other=$pid
+started send msg --lines --wait 2 <"$work/fifo" 7>&-
+sender=$pid
+echo first >&7
+until_true size_is "$out" 6
+kill -9 $other
+until_true consumers_are msg 1
+echo second >&7
+until_true size_is "$work/got" 13
+kill -TERM $sender
+ended $receiver
+check death_of_another_consumer_is_not_the_producers [ $status -eq 0 ]
+ended $sender
+
 # ---- signals
 
 started recv msg >"$out" 2>"$err"
@@ -264,7 +281,7 @@ check sigint_ends_recv_with_130 [ $status -eq 130 ]
 run ls --json
 check signals_detach_and_are_no_deaths python3 -c "import json
 c = [c for c in json.load(open('$out'))['channels'] if c['name'] == 'msg'][0]
-assert c['consumers'] == 0 and c['deaths'] == 2, c"
+assert c['consumers'] == 0 and c['deaths'] == 3, c"
 started send msg --lines <"$work/fifo" 7>&- 2>"$err"
 until_true producer_is_there msg
 kill -TERM $pid

@@ -36,6 +36,7 @@ struct cat_end {
  * @wait:     sender: consumers to wait for
  * @deadline: for the other side to come
  * @deaths:   of endpoints of the channel when we came
+ * @producer_deaths: those of producers
  * @bytes:    so far
  * @crc:      of them
  * @started:  when the first byte came
@@ -52,6 +53,7 @@ struct stream {
 	unsigned int wait;
 	int64_t deadline;
 	uint32_t deaths;
+	uint32_t producer_deaths;
 	uint64_t bytes;
 	uint32_t crc;
 	int64_t started;
@@ -146,6 +148,7 @@ static int attach(struct stream *s, enum krepis_role role)
 		goto err_close;
 	}
 	s->deaths = tool_deaths(s->endpoint);
+	s->producer_deaths = tool_producer_deaths(s->endpoint);
 	return 0;
 
 err_close:
@@ -365,7 +368,7 @@ static int explain_receiver(struct stream *s, int err)
 		return EXIT_DONE;
 	case KREPIS_PEER_GONE:
 		tool_error("the sender of '%s' %s before the end of the stream; the %llu bytes that arrived were written, more are missing",
-			   s->name, tool_deaths(s->endpoint) != s->deaths ? "died" : "left", bytes);
+			   s->name, tool_producer_deaths(s->endpoint) != s->producer_deaths ? "died" : "left", bytes);
 		return EXIT_PEER_GONE;
 	case EILSEQ:
 		tool_error("a stream is running through '%s' already, and its beginning has passed. Start the receivers first, and the sender with --wait N",

@@ -85,6 +85,14 @@ uint32_t tool_deaths(struct krepis_endpoint *endpoint)
 	return krepis_endpoint_query(endpoint, &status) ? 0 : status.deaths;
 }
 
+/* Producers among them. */
+uint32_t tool_producer_deaths(struct krepis_endpoint *endpoint)
+{
+	struct krepis_status status = { .size = sizeof(status) };
+
+	return krepis_endpoint_query(endpoint, &status) ? 0 : status.producer_deaths;
+}
+
 /* For a producer: whether nobody is left to read. */
 bool tool_peer_gone(struct krepis_endpoint *endpoint)
 {

@@ -14,7 +14,7 @@ enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_RAW };
  * @format:   how to print
  * @count:    stop after so many messages; 0: never
  * @timeout:  for each message, ns; negative: none
- * @deaths:   of endpoints of the channel when we came
+ * @deaths:   of producers of the channel before we came
  * @received: messages
  */
 struct receiving {
@@ -146,7 +146,7 @@ static int explain(struct receiving *r, int err)
 	}
 	if (err != -KREPIS_PEER_GONE)
 		return tool_error_exit("cannot receive from", r->name, err);
-	if (tool_deaths(r->endpoint) != r->deaths) {
+	if (tool_producer_deaths(r->endpoint) != r->deaths) {
 		tool_error("the producer of '%s' died after %llu messages", r->name, received);
 		return EXIT_PEER_GONE;
 	}
@@ -173,7 +173,7 @@ static int attach(struct receiving *r)
 			err = krepis_endpoint_query(r->endpoint, &status);
 		krepis_channel_close(channel);
 	}
-	r->deaths = status.deaths;
+	r->deaths = status.producer_deaths;
 	r->triple = status.geometry.kind == KREPIS_TRIPLE;
 	return err ? tool_channel_error(verb, r->name, err) : 0;
 }

@@ -77,6 +77,7 @@ int tool_attach(struct krepis_channel *channel, enum krepis_role role,
 void tool_detach(struct krepis_endpoint *endpoint);
 bool tool_peer_gone(struct krepis_endpoint *endpoint);
 uint32_t tool_deaths(struct krepis_endpoint *endpoint);
+uint32_t tool_producer_deaths(struct krepis_endpoint *endpoint);
 ssize_t tool_read(struct krepis_endpoint *endpoint, int fd, void *data, size_t len,
 		  int64_t deadline);
 int tool_write(int fd, const void *data, size_t len);

@@ -225,6 +225,7 @@ struct krepis_geometry {
  * @producers:	producers that ever attached
  * @consumers:	consumers that ever attached
  * @deaths:	endpoints that went without detaching
+ * @producer_deaths: those of them that were producers
  *
  * The first 128 bytes never change. The rest is written by the kernel (kmod) or
  * by the process that holds the channel's admin lock (shm).
@@ -240,7 +241,8 @@ struct krepis_info {
 	__u32 producers;
 	__u32 consumers;
 	__u32 deaths;
-	__u32 reserved1[27];
+	__u32 producer_deaths;
+	__u32 reserved1[26];
 };
 
 /**
