@@ -109,7 +109,7 @@ struct receiver {
 /* One side of a triple. Only the endpoint's thread touches it. */
 struct triple {
 	uint32_t index;		/* the buffer that this side owns */
-	uint32_t count;		/* publications */
+	uint64_t count;		/* number of the last publication */
 	bool begun;
 	bool valid;		/* @msg is a value that was published */
 	bool seen;		/* and was read before */

@@ -69,6 +69,12 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 	}
 	krepis_store_release(own_note(ep), (uint32_t)index);
 	ep->triple.index = (uint32_t)index;
+	/*
+	 * A producer may find a value that its predecessor numbered, and died before it
+	 * was published. It will be half overwritten when a consumer next looks at it.
+	 */
+	if (ep->role == KREPIS_PRODUCER)
+		krepis_write(&ep->desc[index].sequence, 0);
 	ep->triple.count = krepis_triple_last(ep->desc);
 	return ep->role == KREPIS_CONSUMER ? receive(ep) : 0;
 }
@@ -109,7 +115,7 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 	krepis_write(&desc->len, (uint32_t)len);
 	krepis_write(&desc->type, type);
 	krepis_write(&desc->sequence, ++t->count);
-	err = krepis_triple_publish(ep->exchange, own_note(ep), t->index, t->count);
+	err = krepis_triple_publish(ep->exchange, own_note(ep), t->index, (uint32_t)t->count);
 	if (unlikely(err < 0)) {
 		ep->broken = err;
 		return err;
@@ -125,10 +131,10 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 static int take(struct krepis_endpoint *ep)
 {
 	struct triple *t = &ep->triple;
-	uint32_t before = t->count;
+	uint32_t number, before = (uint32_t)t->count;
 	int index, err;
 
-	index = krepis_triple_take(ep->exchange, own_note(ep), t->index, &t->count);
+	index = krepis_triple_take(ep->exchange, own_note(ep), t->index, &number);
 	err = index < 0 ? index : 0;
 	if (!err) {
 		t->index = (uint32_t)index;
@@ -141,8 +147,9 @@ static int take(struct krepis_endpoint *ep)
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, t->msg.len);
 	/* Values that were replaced before they were seen. */
-	if (t->count - before > 1)
-		krepis_count(&ep->counters->drops, t->count - before - 1);
+	t->count = number;
+	if ((int32_t)(number - before) > 1)
+		krepis_count(&ep->counters->drops, number - before - 1);
 	return 0;
 }
 

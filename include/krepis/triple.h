@@ -123,15 +123,15 @@ static inline int krepis_triple_claim(struct krepis_exchange *x, const __u32 *ot
  * The number of the last publication. It stands in the descriptors: the count in
  * the exchange word is behind them after a take that began before it.
  */
-static inline __u32 krepis_triple_last(struct krepis_desc *desc)
+static inline __u64 krepis_triple_last(struct krepis_desc *desc)
 {
-	__u32 last = 0;
+	__u64 last = 0;
 	int i;
 
 	for (i = 0; i < KREPIS_TRIPLE_BUFFERS; i++) {
-		__u32 sequence = (__u32)krepis_read(&desc[i].sequence);
+		__u64 sequence = krepis_read(&desc[i].sequence);
 
-		if ((__s32)(sequence - last) > 0)
+		if (sequence > last)
 			last = sequence;
 	}
 	return last;
