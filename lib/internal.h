@@ -91,8 +91,7 @@ struct pool {
 /* The producer's side of a ring. Only the endpoint's thread touches it. */
 struct sender {
 	struct krepis_ring_writer w;
-	uint64_t messages;	/* committed and not yet flushed */
-	uint64_t bytes;
+	uint64_t count;		/* overwrite: messages that stand before w.head */
 	uint32_t begun;		/* krepis_send_begin(): room, plus 1 */
 };
 
@@ -103,6 +102,7 @@ struct receiver {
 	uint64_t tail;		/* what the producer was told */
 	uint32_t views;		/* inline messages returned since then and not released */
 	uint64_t count;		/* overwrite: messages that stood before pos */
+	uint32_t lull;		/* see lull() */
 	uint8_t *scratch;	/* overwrite: a copy of the message */
 };
 
@@ -278,6 +278,7 @@ void krepis_wake(struct krepis_endpoint *ep);
 void krepis_futex_wake(__u32 *word);
 void krepis_futex_wake_private(uint32_t *word);
 bool krepis_membarrier_register(void);
+void krepis_relax(void);
 
 /* Whether a peer sleeps, after something was published for it: see wait.c. */
 static inline uint32_t krepis_waiting(const struct krepis_endpoint *ep,

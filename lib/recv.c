@@ -8,6 +8,9 @@
 #include "internal.h"
 #include "poison.h"
 
+#define LULL_STEP	2	/* pauses, of some 20 ns */
+#define LULL_MAX	32
+
 /* Where reading starts: behind all that is published when the live bit is visible. */
 static int start_overwrite(struct krepis_endpoint *ep)
 {
@@ -279,15 +282,52 @@ int krepis_recv_ready(struct krepis_endpoint *ep, void *arg)
 	return err ? err : -EAGAIN;
 }
 
+/* Whether more than one record is there. The size of the first may be a lie. */
+static bool several(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+	uint64_t available = krepis_load_acquire(&ep->producer->head) - r->pos;
+	uint32_t len;
+
+	if (!available)
+		return false;
+	len = krepis_read((const uint32_t *)(ep->ring + (r->pos & ep->ring_mask)));
+	return available > krepis_record_bytes(len);
+}
+
+/*
+ * A consumer that is as fast as its producer finds the ring empty after every
+ * message, and then each costs both of them a cache miss on the head. So where
+ * messages come faster than one can look, it looks away for a while, that they
+ * come in batches; and where a look finds only one, it looks at once again.
+ */
+static void lull(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+	uint32_t i;
+
+	for (i = 0; i < r->lull; i++)
+		krepis_relax();
+	if (!several(ep))
+		r->lull /= 2;
+	else if (r->lull < LULL_MAX)
+		r->lull += LULL_STEP;
+}
+
 /* A receive that has to wait. */
 static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
 {
+	struct receiver *r = &ep->receiver;
 	int err;
 
+	if (r->lull && deadline)
+		lull(ep);
 	for (;;) {
 		err = krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
 		if (err)
 			return err;
+		if (!r->lull && several(ep))
+			r->lull = LULL_STEP;
 		err = next_message(ep, msg);
 		if (err != -EAGAIN)
 			return err;

@@ -149,7 +149,7 @@ void krepis_wake(struct krepis_endpoint *ep)
 	__atomic_fetch_add(&ep->counters->wakes, 1, __ATOMIC_RELAXED);
 }
 
-static void relax(void)
+void krepis_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
@@ -244,7 +244,7 @@ static int spin(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *
 			waited_awake(ep, n);
 			return err;
 		}
-		relax();
+		krepis_relax();
 	}
 	/* It did not pay: try less of it next time. */
 	if (ep->spin > SPIN_MIN)
