@@ -91,8 +91,10 @@ struct pool {
 /* The producer's side of a ring. Only the endpoint's thread touches it. */
 struct sender {
 	struct krepis_ring_writer w;
-	uint64_t count;		/* overwrite: messages that stand before w.head */
+	uint64_t messages;	/* committed since attach */
 	uint32_t begun;		/* krepis_send_begin(): room, plus 1 */
+	uint64_t bytes;		/* of payload in them */
+	uint64_t earlier;	/* overwrite: messages of predecessors */
 };
 
 /* The consumer's side of a ring. Only the endpoint's thread touches it. */

@@ -420,6 +420,8 @@ KREPIS_API int krepis_msg_get(const struct krepis_msg *msg)
 
 	if (!msg->buffer)
 		return -EINVAL;
+	if (!*msg->buffer->endpoint->guard)
+		return -EBADF;
 	life = krepis_read(&msg->buffer->life);
 	do {
 		if (life >> 32 != msg->generation || !(uint32_t)life)

@@ -35,7 +35,7 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 	if (krepis_ring_marks(ep->producer, size, &w->marks) || w->marks.head != w->head)
 		w->marks = (struct krepis_ring_marks){ .floor = w->head, .head = w->head };
 	w->limit = w->marks.floor + size;
-	ep->sender.count = w->marks.head_count;
+	ep->sender.earlier = w->marks.head_count;
 	return 0;
 }
 
@@ -47,9 +47,11 @@ static inline void flush(struct krepis_endpoint *ep)
 	if (s->w.published == s->w.head)
 		return;
 	s->w.published = s->w.head;
+	krepis_write(&ep->counters->messages, s->messages);
+	krepis_write(&ep->counters->bytes, s->bytes);
 	if (unlikely(krepis_overwrites(ep))) {
 		s->w.marks.head = s->w.head;
-		s->w.marks.head_count = s->count;
+		s->w.marks.head_count = s->earlier + s->messages;
 		krepis_ring_mark(ep->producer, &s->w.marks);
 	} else {
 		krepis_ring_publish(ep->producer, s->w.head);
@@ -206,9 +208,8 @@ static inline uint8_t *at_head(const struct krepis_endpoint *ep)
 static inline void append(struct krepis_endpoint *ep, uint32_t len, uint64_t payload)
 {
 	ep->sender.w.head += krepis_record_bytes(len);
-	ep->sender.count++;
-	krepis_count(&ep->counters->messages, 1);
-	krepis_count(&ep->counters->bytes, payload);
+	ep->sender.messages++;
+	ep->sender.bytes += payload;
 }
 
 /* Between inline_max and KREPIS_MAX_COPY: through a buffer. */
