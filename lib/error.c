@@ -39,8 +39,7 @@ KREPIS_API const char *krepis_strerror(int err)
 	const char *text;
 	size_t i;
 
-	if (err < 0)
-		err = -err;
+	err = err < 0 ? (int)-(unsigned int)err : err;
 	for (i = 0; i < ARRAY_SIZE(meanings); i++) {
 		if (meanings[i].err == err)
 			return meanings[i].text;

@@ -87,7 +87,7 @@ static void keeper_forked(void)
 		keepers = k->next;
 		free(k);
 	}
-	pthread_mutex_init(&keeper_lock, NULL);
+	pthread_mutex_unlock(&keeper_lock);
 }
 
 static void keeper_prepare(void)
