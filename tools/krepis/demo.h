@@ -46,12 +46,14 @@ struct demo_file {
  * struct demo_set - what the demo moves; the same for all ways
  * @files: in the order of their paths
  * @count: files
+ * @different: how many of them are not the same ones again
  * @small: how many of them are up to DEMO_SMALL
  * @bytes: in all of them
  */
 struct demo_set {
 	struct demo_file *files;
 	uint32_t count;
+	uint32_t different;
 	uint32_t small;
 	uint64_t bytes;
 };

@@ -70,6 +70,9 @@ static void print_files(const struct demo_report *report)
 	if (report->repeat > 1)
 		snprintf(repeat, sizeof(repeat), ", %u times over in the table below",
 			 report->repeat);
+	if (set->different < set->count)
+		printf("\nThis machine has %u files for it; they are sent again until it is enough.\n",
+		       set->different);
 	printf("\nFiles: %u of this machine, %s; %u of them up to %u bytes, each one message; the\n"
 	       "others in chunks of up to %u KiB, each one buffer%s.\n\n",
 	       set->count, tool_amount_text(set->bytes, total, sizeof(total)), set->small, DEMO_SMALL,
