@@ -411,7 +411,7 @@ int krepis_status_fill(struct krepis_status *status, const struct krepis_backend
 	snprintf(status->backend, sizeof(status->backend), "%s", backend->name);
 	status->geometry = *g;
 	status->channel_bytes = l.size;
-	status->live = krepis_read(&info->live);
+	status->live = krepis_read(&info->live) & (uint32_t)((1ULL << g->max_consumers) - 1);
 	status->producer = producer;
 	status->deaths = krepis_read(&info->deaths);
 	status->producer_deaths = krepis_read(&info->producer_deaths);

@@ -83,13 +83,13 @@ KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
 	endpoint_free(ep);
 }
 
-/* Only what POSIX allows in a signal handler: a store and a system call. */
+/* Only what is allowed in a signal handler: atomics and a system call. */
 KREPIS_API void krepis_shutdown(struct krepis_endpoint *ep)
 {
 	int saved = errno;
 
 	krepis_store_release(&ep->stop, 1);
-	krepis_futex_wake_private(&ep->stop);
+	krepis_wake_local(ep);
 	errno = saved;
 }
 

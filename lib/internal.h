@@ -124,7 +124,9 @@ struct triple {
  * Immutable after attach, but for what says otherwise.
  *
  * @guard:	points to 1, and in a forked child to 0
- * @stop:	atomic futex, private: set by krepis_shutdown()
+ * @stop:	atomic: set by krepis_shutdown()
+ * @local:	atomic futex, private: grows when another thread of this process has
+ *		something for the endpoint's sleeping thread
  * @fence:	a publication needs a full barrier, see wait.c
  * @broken:	-EPROTO once the peer wrote nonsense that cannot be skipped
  * @answered:	atomic: the last sleep of each peer that was answered by a wake-up
@@ -148,6 +150,7 @@ struct krepis_endpoint {
 	struct krepis_counters *counters;	/* own */
 	struct krepis_buffer *buffers;
 	uint32_t stop;
+	uint32_t local;
 	uint32_t flags;
 	uint32_t role;
 	uint32_t slot;
@@ -278,7 +281,7 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 		      void *arg, int64_t deadline);
 void krepis_wake(struct krepis_endpoint *ep);
 void krepis_futex_wake(__u32 *word);
-void krepis_futex_wake_private(uint32_t *word);
+void krepis_wake_local(struct krepis_endpoint *ep);
 bool krepis_membarrier_register(void);
 void krepis_relax(void);
 

@@ -274,11 +274,14 @@ KREPIS_API int krepis_abandon(struct krepis_endpoint *ep, struct krepis_buffer *
 	if ((uint32_t)life != 1 || !krepis_cas(&buffer->life, &life, life - 1))
 		return -EPERM;
 	krepis_poison(buffer->data, ep->geometry.buffer_size);
-	if (p->magazines && magazine_put(own_magazine(p), buffer->index))
-		return 0;
-	pthread_mutex_lock(&p->lock);
-	p->free[p->free_count++] = buffer->index;
-	pthread_mutex_unlock(&p->lock);
+	if (!p->magazines || !magazine_put(own_magazine(p), buffer->index)) {
+		pthread_mutex_lock(&p->lock);
+		p->free[p->free_count++] = buffer->index;
+		pthread_mutex_unlock(&p->lock);
+	}
+	/* The endpoint's own thread may be waiting for one. */
+	if (unlikely(krepis_waiting(ep, ep->waiter) & KREPIS_ASLEEP))
+		krepis_wake_local(ep);
 	return 0;
 }
 

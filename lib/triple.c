@@ -2,6 +2,7 @@
 /*
  * The two sides of a triple channel.
  */
+#include <sched.h>
 #include "internal.h"
 #include "poison.h"
 
@@ -54,13 +55,19 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 							   &ep->producer->back;
 	const __u32 *link = ep->role == KREPIS_PRODUCER ? &krepis_peer(ep, 0)->link.word :
 							  &ep->producer->link[0].word;
-	int index = -EAGAIN, tries;
+	int64_t deadline = krepis_deadline_ms(1000);
+	int index = -EAGAIN;
 	uint32_t middle;
 
-	for (tries = 0; other_attached && index == -EAGAIN && tries < 1000000; tries++)
+	/* The other side may have lost its processor in the middle of an exchange. */
+	while (other_attached && krepis_deadline_ns(0) < deadline) {
 		index = krepis_triple_claim(ep->exchange, other);
+		if (index != -EAGAIN || !krepis_link_alive(krepis_read(link)))
+			break;
+		sched_yield();
+	}
 	if (index == -EAGAIN && other_attached && krepis_link_alive(krepis_read(link)))
-		return -EPROTO;
+		return -ETIMEDOUT;
 	if (index == -EAGAIN) {
 		middle = krepis_triple_index(krepis_load_acquire(&ep->exchange->word));
 		if (middle >= KREPIS_TRIPLE_BUFFERS)

@@ -21,7 +21,7 @@
  * 10 us. Where membarrier(2) is missing the publisher always has the fence
  * (@fence), and a sleeper who cannot call it sleeps in slices.
  *
- * What a sleeper sleeps on, all at once by futex_waitv(2): its own stop word, and
+ * What a sleeper sleeps on, all at once by futex_waitv(2): its own local word, and
  * for each peer the wake word and the link that the kernel marks when the peer
  * dies; a producer also on the epoch, for consumers who come. Without
  * futex_waitv (before Linux 5.16) it sleeps in slices on the first peer's wake word.
@@ -61,7 +61,7 @@ static void sleep_prepare(struct sleep *s, struct krepis_endpoint *ep)
 	uint32_t live, i;
 
 	s->count = 0;
-	sleep_add(s, &ep->stop, FUTEX_PRIVATE_FLAG);
+	sleep_add(s, &ep->local, FUTEX_PRIVATE_FLAG);
 	if (ep->role == KREPIS_CONSUMER) {
 		sleep_add(s, &ep->producer->waiter.wake, 0);
 		sleep_add(s, &ep->producer->link[ep->slot].word, 0);
@@ -136,9 +136,11 @@ void krepis_futex_wake(__u32 *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-void krepis_futex_wake_private(uint32_t *word)
+/* Wakes the endpoint's own thread. */
+void krepis_wake_local(struct krepis_endpoint *ep)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	__atomic_fetch_add(&ep->local, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &ep->local, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
 /* Step 3 of the publisher. Atomic, because any thread may release a message. */
