@@ -55,7 +55,7 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 							   &ep->producer->back;
 	const __u32 *link = ep->role == KREPIS_PRODUCER ? &krepis_peer(ep, 0)->link.word :
 							  &ep->producer->link[0].word;
-	int64_t deadline = krepis_deadline_ms(1000);
+	int64_t deadline = krepis_deadline_ms(100);
 	int index = -EAGAIN;
 	uint32_t middle;
 

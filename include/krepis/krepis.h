@@ -287,8 +287,8 @@ KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status
  * Errors: -EINVAL the role, or an unknown flag; -EBUSY there is a producer
  * already; -EUSERS all consumer slots are taken; -EACCES the channel may not be
  * written; -EMEDIUMTYPE its file was truncated or grown; -ETIMEDOUT another
- * process, or the other side of a triple, is stopped in the middle of something
- * for over a second; -ENOMEM; -EMFILE;
+ * process holds the channel's admin lock for over a second, or the other side of a
+ * triple is stopped in the middle of an exchange; -ENOMEM; -EMFILE;
  * -ENOENT /proc is not mounted; -ENOSYS the kernel has no robust futexes;
  * -EPROTO what the last ones left in the channel cannot be.
  */

@@ -51,6 +51,7 @@ static void unreadable_child(void *arg)
 	must(krepis_channel_open(path_of("private"), 0, &channel) == -EACCES);
 	must(krepis_channel_open(path_of("readonly"), 0, &channel) == -EACCES);
 	must(!krepis_channel_open(path_of("public"), 0, &channel));
+	krepis_channel_close(channel);
 }
 
 static void a_channel_without_permission_is_refused(void **state)
@@ -81,7 +82,7 @@ static bool mount_small_tmpfs(const char *dir)
 {
 	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
 		return false;
-	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	return !mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) &&
 	       !mount("none", dir, "tmpfs", 0, "size=2m");
 }
 
@@ -125,7 +126,7 @@ static void use_all_of(struct krepis_channel *channel)
 static void full_tmpfs_child(void *arg)
 {
 	const char *dir = arg;
-	struct krepis_channel *channel;
+	struct krepis_channel *channel, *tiny;
 	uint64_t free;
 
 	if (!mount_small_tmpfs(dir))
@@ -141,7 +142,8 @@ static void full_tmpfs_child(void *arg)
 	/* From here on every page that was not reserved would be a SIGBUS. */
 	fill_up(dir);
 	use_all_of(channel);
-	must(krepis_channel_create("tiny", SMALL_RING(), &channel) == -ENOSPC);
+	must(krepis_channel_create("tiny", SMALL_RING(), &tiny) == -ENOSPC);
+	krepis_channel_close(channel);
 }
 
 static void a_full_file_system_is_refused_and_never_a_signal(void **state)
@@ -189,6 +191,8 @@ static void no_descriptors_child(void *arg)
 	must(!setrlimit(RLIMIT_NOFILE, &none));
 	must(!krepis_attach(channel, KREPIS_PRODUCER, 0, &endpoint));
 	must(krepis_channel_open("another", 0, &other) == -ENOENT);
+	krepis_detach(endpoint);
+	krepis_channel_close(channel);
 	must(!krepis_unlink("channel"));
 }
 

@@ -27,34 +27,12 @@ static struct stage open_stage(const struct krepis_channel_options *options)
 	};
 }
 
-/* The channel as a child gets it. */
-static struct krepis_channel *inherited(const struct stage *stage)
-{
-	struct krepis_channel *channel;
-
-	must(!krepis_channel_open_fd(krepis_channel_fd(stage->channel), 0, &channel));
-	return channel;
-}
-
 static void send_filled(struct krepis_endpoint *producer, uint64_t seed, size_t len)
 {
 	uint8_t data[LARGE];
 
 	fill(data, len, seed);
 	must(!krepis_send(producer, (uint16_t)seed, data, len, SOON));
-}
-
-/* Acquires all that are free, and puts them back: how many. */
-static unsigned int count_free(struct krepis_endpoint *producer)
-{
-	struct krepis_buffer *buffers[64];
-	unsigned int n = 0;
-
-	while (!krepis_acquire(producer, &buffers[n], KREPIS_NOWAIT))
-		n++;
-	for (unsigned int i = 0; i < n; i++)
-		must(!krepis_abandon(producer, buffers[i]));
-	return n;
 }
 
 static void assert_peer_gone(struct krepis_endpoint *consumer)
@@ -110,7 +88,7 @@ static int64_t since_killer(struct killer *k)
 static void sending_producer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
+	struct krepis_endpoint *producer = attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
 
 	must(!krepis_wait_peer(producer, 1, SOON));
 	for (uint64_t n = 0; n < 10; n++)
@@ -164,7 +142,7 @@ static void what_was_sent_before_the_death_is_read_first(void **state)
 static void half_done_producer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
+	struct krepis_endpoint *producer = attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
 	struct krepis_buffer *buffer;
 	void *room;
 
@@ -231,7 +209,7 @@ static void a_new_producer_takes_over(void **state)
 static void told_consumer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *consumer = attach(inherited(stage), KREPIS_CONSUMER, 0);
+	struct krepis_endpoint *consumer = attach_inherited(stage->channel, KREPIS_CONSUMER, 0);
 	struct krepis_msg msg;
 
 	must(!krepis_wait_peer(consumer, 1, SOON));
@@ -244,7 +222,7 @@ static void told_consumer(void *arg)
 static void waiting_producer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
+	struct krepis_endpoint *producer = attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
 
 	must(!krepis_wait_peer(producer, 8, SOON));
 	send_filled(producer, 0, 100);
@@ -274,7 +252,7 @@ static void every_consumer_is_told_and_the_death_counted_once(void **state)
 static void holding_consumer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *consumer = attach(inherited(stage), KREPIS_CONSUMER, 0);
+	struct krepis_endpoint *consumer = attach_inherited(stage->channel, KREPIS_CONSUMER, 0);
 	struct krepis_msg msg;
 
 	post(stage->ready);
@@ -287,7 +265,7 @@ static void attached_consumer(void *arg)
 {
 	struct stage *stage = arg;
 
-	attach(inherited(stage), KREPIS_CONSUMER, 0);
+	attach_inherited(stage->channel, KREPIS_CONSUMER, 0);
 	post(stage->ready);
 	stay();
 }
@@ -495,10 +473,9 @@ static void a_stopped_consumer_is_not_dead(void **state)
 static void leaving_child(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_channel *channel = inherited(stage);
 
-	krepis_detach(attach(channel, KREPIS_PRODUCER, 0));
-	krepis_detach(attach(channel, KREPIS_CONSUMER, 0));
+	krepis_detach(attach_inherited(stage->channel, KREPIS_PRODUCER, 0));
+	krepis_detach(attach_inherited(stage->channel, KREPIS_CONSUMER, 0));
 }
 
 static void who_detaches_did_not_die(void **state)
@@ -517,8 +494,8 @@ static void exiting_child(void *arg)
 {
 	struct stage *stage = arg;
 
-	attach(inherited(stage), KREPIS_PRODUCER, 0);
-	attach(inherited(stage), KREPIS_CONSUMER, 0);
+	attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
+	attach_inherited(stage->channel, KREPIS_CONSUMER, 0);
 }
 
 static void who_exits_attached_died(void **state)
@@ -542,7 +519,7 @@ static void who_exits_attached_died(void **state)
 static void executing_child(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
+	struct krepis_endpoint *producer = attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
 
 	must(!krepis_wait_peer(producer, 1, SOON));
 	send_filled(producer, 0, 100);
@@ -576,7 +553,7 @@ static void exec_is_a_death(void **state)
 static void triple_producer(void *arg)
 {
 	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
+	struct krepis_endpoint *producer = attach_inherited(stage->channel, KREPIS_PRODUCER, 0);
 	void *data;
 
 	for (uint64_t n = 1; n <= 5; n++) {
@@ -640,174 +617,6 @@ static void a_new_producer_of_a_triple_takes_over(void **state)
 	krepis_channel_close(stage.channel);
 }
 
-/* ------------------------------------------------------------ at whatever instruction */
-
-static void random_nap(void)
-{
-	struct timespec pause = { .tv_nsec = (long)random_below(3 * MS) };
-
-	nanosleep(&pause, NULL);
-}
-
-static size_t size_of(uint64_t n)
-{
-	return n % 3 ? n % 200 : LARGE - n % 500;
-}
-
-/* A message says its number, and follows from it. */
-static void streaming_producer(void *arg)
-{
-	struct stage *stage = arg;
-	struct krepis_endpoint *producer = attach(inherited(stage), KREPIS_PRODUCER, 0);
-	uint8_t data[LARGE];
-
-	for (uint64_t n = 0;; n++) {
-		fill(data, size_of(n), n);
-		must(!krepis_send(producer, (uint16_t)n, data, size_of(n), SOON));
-		if (!n)
-			post(stage->ready);
-	}
-}
-
-static void a_producer_may_die_at_any_instruction(void **state)
-{
-	struct stage stage = open_stage(SMALL_RING());
-	struct krepis_endpoint *consumer = attach(stage.channel, KREPIS_CONSUMER, 0), *producer;
-	unsigned int count = rounds(150);
-
-	(void)state;
-	for (unsigned int round = 0; round < count; round++) {
-		pid_t child = spawn(streaming_producer, &stage);
-		int64_t end = now_ns() + (int64_t)random_below(2 * MS);
-		struct krepis_msg msg;
-		uint64_t n = 0;
-		int err;
-
-		assert_true(posted(stage.ready, round + 1));
-		do {
-			err = krepis_recv(consumer, &msg, SOON);
-			if (err)
-				break;
-			assert_int_equal(msg.type, (uint16_t)n);
-			assert_int_equal(msg.len, size_of(n));
-			assert_true(filled(msg.data, msg.len, n));
-			assert_ok(krepis_release(consumer, &msg));
-			n++;
-			if (end && now_ns() > end) {
-				kill(child, SIGKILL);
-				end = 0;
-			}
-		} while (!err);
-		assert_int_equal(err, -KREPIS_PEER_GONE);
-		kill_child(child);
-	}
-	producer = attach(stage.channel, KREPIS_PRODUCER, 0);
-	assert_int_equal(count_free(producer), 4);
-	assert_int_equal(status_of(stage.channel).deaths, count);
-	krepis_detach(producer);
-	krepis_detach(consumer);
-	krepis_channel_close(stage.channel);
-}
-
-static void streaming_consumer(void *arg)
-{
-	struct stage *stage = arg;
-	struct krepis_endpoint *consumer = attach(inherited(stage), KREPIS_CONSUMER, 0);
-	struct krepis_msg msg;
-
-	post(stage->ready);
-	for (;;) {
-		must(!krepis_recv(consumer, &msg, SOON));
-		must(filled(msg.data, msg.len, msg.type));
-		must(!krepis_release(consumer, &msg));
-	}
-}
-
-static void a_consumer_may_die_at_any_instruction(void **state)
-{
-	struct stage stage = open_stage(SMALL_RING(.max_consumers = 2));
-	struct krepis_endpoint *producer = attach(stage.channel, KREPIS_PRODUCER, 0), *consumer;
-	unsigned int count = rounds(150);
-	uint8_t data[LARGE];
-
-	(void)state;
-	for (unsigned int round = 0; round < count; round++) {
-		pid_t child = spawn(streaming_consumer, &stage);
-		int64_t end = now_ns() + (int64_t)random_below(2 * MS);
-		uint16_t n = 0;
-		int err;
-
-		assert_true(posted(stage.ready, round + 1));
-		do {
-			fill(data, size_of(n), n);
-			err = krepis_send(producer, n, data, size_of(n), SOON);
-			n++;
-			if (end && now_ns() > end) {
-				kill(child, SIGKILL);
-				end = 0;
-			}
-		} while (!err);
-		assert_int_equal(err, -KREPIS_PEER_GONE);
-		kill_child(child);
-	}
-	assert_int_equal(count_free(producer), 4);
-	assert_int_equal(status_of(stage.channel).live, 0);
-	assert_int_equal(status_of(stage.channel).deaths, count);
-	consumer = attach(stage.channel, KREPIS_CONSUMER, 0);
-	send_filled(producer, 1, LARGE);
-	recv_filled(consumer, 1, 1, LARGE);
-	krepis_detach(consumer);
-	krepis_detach(producer);
-	krepis_channel_close(stage.channel);
-}
-
-static void coming_and_going(void *arg)
-{
-	struct stage *stage = arg;
-	struct krepis_channel *channel = inherited(stage);
-
-	post(stage->ready);
-	for (;;) {
-		struct krepis_endpoint *consumer = attach(channel, KREPIS_CONSUMER, 0);
-		struct krepis_endpoint *producer = attach(channel, KREPIS_PRODUCER, 0);
-
-		send_filled(producer, 1, LARGE);
-		if (random_below(2)) {
-			krepis_detach(consumer);
-			krepis_detach(producer);
-		} else {
-			krepis_detach(producer);
-			krepis_detach(consumer);
-		}
-	}
-}
-
-static void a_process_may_die_while_it_attaches_or_detaches(void **state)
-{
-	struct stage stage = open_stage(SMALL_RING(.max_consumers = 2));
-
-	(void)state;
-	for (unsigned int round = 0; round < rounds(150); round++) {
-		pid_t child = spawn(coming_and_going, &stage);
-		struct krepis_endpoint *consumer, *producer;
-
-		assert_true(posted(stage.ready, round + 1));
-		random_nap();
-		kill_child(child);
-		consumer = attach(stage.channel, KREPIS_CONSUMER, 0);
-		producer = attach(stage.channel, KREPIS_PRODUCER, 0);
-		assert_int_equal(status_of(stage.channel).live, 1);
-		assert_int_equal(count_free(producer), 4);
-		send_filled(producer, 1, LARGE);
-		recv_filled(consumer, 1, 1, LARGE);
-		krepis_detach(producer);
-		assert_peer_gone(consumer);
-		krepis_detach(consumer);
-		assert_int_equal(status_of(stage.channel).live, 0);
-	}
-	krepis_channel_close(stage.channel);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -828,9 +637,6 @@ int main(void)
 		CLAIM(exec_is_a_death),
 		CLAIM(a_dead_producers_last_value_is_read_first),
 		CLAIM(a_new_producer_of_a_triple_takes_over),
-		CLAIM(a_producer_may_die_at_any_instruction),
-		CLAIM(a_consumer_may_die_at_any_instruction),
-		CLAIM(a_process_may_die_while_it_attaches_or_detaches),
 	};
 
 	return RUN("death", tests);

@@ -78,6 +78,7 @@ static void inheriting_child(void *fd)
 	must(!krepis_wait_peer(producer, 1, SOON));
 	must(!krepis_send(producer, 1, "inherited", 9, SOON));
 	krepis_detach(producer);
+	krepis_channel_close(channel);
 }
 
 static void an_anonymous_channel_is_inherited(void **state)

@@ -63,46 +63,63 @@ static void kill_children(void)
 	}
 }
 
+static void clean_up(void)
+{
+	if (getpid() != owner)
+		return;
+	kill_children();
+	remove_tree(own_directory);
+}
+
 _Noreturn void give_up(const char *file, int line, const char *what)
 {
 	fprintf(stderr, "%s:%d: must(%s)\n", file, line, what);
-	if (getpid() == owner) {
-		kill_children();
-		remove_tree(own_directory);
-	}
+	clean_up();
 	_exit(1);
 }
 
 /* The program is lost anyway; should this hang as well, the second alarm ends it. */
-static void watchdog(int sig)
+static void last_rites(int sig)
 {
 	static const char text[] = "watchdog: the test hangs\n";
 
 	signal(sig, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
 	alarm(2);
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+	if (sig == SIGALRM && write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(1);
-	if (getpid() == owner) {
-		kill_children();
-		remove_tree(own_directory);
-	}
-	_exit(1);
+	clean_up();
+	raise(sig);
 }
 
 static void start_watchdog(void)
 {
-	signal(SIGALRM, watchdog);
+	signal(SIGALRM, last_rites);
 	alarm(WATCHDOG_S);
+}
+
+/* The sanitizers': called when they end the program. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void clean_up_in_any_case(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGABRT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], last_rites);
+	if (__sanitizer_set_death_callback)
+		__sanitizer_set_death_callback(clean_up);
 }
 
 int begin_program(void **state)
 {
 	(void)state;
-	owner = getpid();
-	start_watchdog();
 	snprintf(own_directory, sizeof(own_directory), "/dev/shm/krepis-unit-XXXXXX");
 	if (!mkdtemp(own_directory))
 		return -1;
+	owner = getpid();
+	start_watchdog();
+	clean_up_in_any_case();
 	return setenv("KREPIS_DIR", own_directory, 1);
 }
 
@@ -202,8 +219,11 @@ struct krepis_endpoint *attach(struct krepis_channel *channel, enum krepis_role 
 			       uint32_t flags)
 {
 	struct krepis_endpoint *endpoint;
+	int err = krepis_attach(channel, role, flags, &endpoint);
 
-	must(!krepis_attach(channel, role, flags, &endpoint));
+	if (err)
+		fprintf(stderr, "krepis_attach: %s\n", krepis_strerror(err));
+	must(!err);
 	return endpoint;
 }
 
@@ -265,6 +285,18 @@ bool connected(struct krepis_channel *a, struct krepis_channel *b)
 	krepis_detach(consumer);
 	krepis_detach(producer);
 	return ok;
+}
+
+struct krepis_endpoint *attach_inherited(struct krepis_channel *channel, enum krepis_role role,
+					 uint32_t flags)
+{
+	struct krepis_endpoint *endpoint;
+	struct krepis_channel *own;
+
+	must(!krepis_channel_open_fd(krepis_channel_fd(channel), 0, &own));
+	endpoint = attach(own, role, flags);
+	krepis_channel_close(own);
+	return endpoint;
 }
 
 struct pair open_pair(const struct krepis_channel_options *options)
@@ -367,6 +399,18 @@ void recv_filled(struct krepis_endpoint *consumer, uint64_t seed, unsigned int c
 	}
 }
 
+unsigned int count_free(struct krepis_endpoint *producer)
+{
+	struct krepis_buffer *buffers[64];
+	unsigned int n = 0;
+
+	while (!krepis_acquire(producer, &buffers[n], KREPIS_NOWAIT))
+		must(++n < ARRAY_SIZE(buffers));
+	for (unsigned int i = 0; i < n; i++)
+		must(!krepis_abandon(producer, buffers[i]));
+	return n;
+}
+
 /* ---------------------------------------------------------------------------- bytes */
 
 uint64_t random_u64(void)
@@ -446,10 +490,11 @@ bool posted(uint32_t *word, uint32_t count)
 	return until(__atomic_load_n(word, __ATOMIC_SEQ_CST) >= count);
 }
 
-/* cmocka jumps out of these back into its loop over the tests, in the child as well. */
+/* cmocka jumps out of some back into its loop over the tests, in the child as well. */
 static void default_signals(void)
 {
-	static const int signals[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS };
+	static const int signals[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS,
+				       SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGABRT };
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		signal(signals[i], SIG_DFL);
@@ -536,16 +581,15 @@ unsigned int threads(void)
 
 unsigned int mappings(void)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	unsigned int lines = 0;
-	char text[4096];
-	ssize_t n;
+	/* What a sanitizer or Valgrind maps for itself is not ours. */
+	bool all = !under_sanitizer() && !under_valgrind();
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned int count = 0;
+	char line[512];
 
-	must(fd >= 0);
-	while ((n = read(fd, text, sizeof(text))) > 0) {
-		for (ssize_t i = 0; i < n; i++)
-			lines += text[i] == '\n';
-	}
-	close(fd);
-	return lines;
+	must(maps);
+	while (fgets(line, sizeof(line), maps))
+		count += all || strstr(line, "krepis");
+	fclose(maps);
+	return count;
 }

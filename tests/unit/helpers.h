@@ -99,6 +99,10 @@ void open_is_refused(const char *path, uint32_t layout_id, int err);
 /* Whether both are the same channel: what one sends the other receives. */
 bool connected(struct krepis_channel *a, struct krepis_channel *b);
 
+/* For a child: the same in its parent's channel, which it opens and closes for itself. */
+struct krepis_endpoint *attach_inherited(struct krepis_channel *channel, enum krepis_role role,
+					 uint32_t flags);
+
 struct pair {
 	struct krepis_channel *channel;
 	struct krepis_endpoint *producer;
@@ -139,6 +143,9 @@ unsigned int send_until_full(struct krepis_endpoint *producer, uint64_t seed, si
 /* Receives and checks what send_until_full() sent. */
 void recv_filled(struct krepis_endpoint *consumer, uint64_t seed, unsigned int count, size_t len);
 
+/* Acquires all buffers that are free, and puts them back: how many. */
+unsigned int count_free(struct krepis_endpoint *producer);
+
 /* ---------------------------------------------------------------------------- bytes */
 
 uint64_t random_u64(void);
@@ -169,7 +176,7 @@ _Noreturn void stay(void);
 /* ------------------------------------------------------------------------- resources */
 
 unsigned int open_fds(void);
-unsigned int mappings(void);
+unsigned int mappings(void);	/* of channels only, where others map as well */
 unsigned int threads(void);
 
 #endif /* KREPIS_TEST_HELPERS_H */

@@ -112,19 +112,11 @@ static void random_pause(const struct pingpong *g)
 		pause_for(random_below(g->longest_pause_ns));
 }
 
-static struct krepis_channel *inherited(struct krepis_channel *channel)
-{
-	struct krepis_channel *own;
-
-	must(!krepis_channel_open_fd(krepis_channel_fd(channel), 0, &own));
-	return own;
-}
-
 static void echo(void *arg)
 {
 	struct pingpong *g = arg;
-	struct krepis_endpoint *in = attach(inherited(g->there), KREPIS_CONSUMER, g->flags);
-	struct krepis_endpoint *out = attach(inherited(g->back), KREPIS_PRODUCER, g->flags);
+	struct krepis_endpoint *in = attach_inherited(g->there, KREPIS_CONSUMER, g->flags);
+	struct krepis_endpoint *out = attach_inherited(g->back, KREPIS_PRODUCER, g->flags);
 	struct krepis_msg msg;
 	uint8_t data[LARGE];
 
@@ -137,7 +129,6 @@ static void echo(void *arg)
 		random_pause(g);
 		must(!krepis_send(out, 1, data, g->len, SOON));
 	}
-	must(!krepis_drain(out, SOON));
 	krepis_detach(in);
 	krepis_detach(out);
 }
@@ -145,7 +136,6 @@ static void echo(void *arg)
 static void play(struct pingpong g, const struct krepis_channel_options *options)
 {
 	struct krepis_endpoint *out, *in;
-	struct krepis_counters c;
 	uint8_t data[LARGE];
 	int64_t longest = 0;
 	pid_t child;
@@ -166,10 +156,7 @@ static void play(struct pingpong g, const struct krepis_channel_options *options
 			longest = now_ns() - start;
 		random_pause(&g);
 	}
-	/* Each sleep of the other side is answered at most once. */
-	c = counters_of(out);
 	join_child(child);
-	assert_true(c.wakes <= waits_of(g.there, 0));
 	if (longest > TOO_LONG)
 		fail_msg("a round took %lld ms", (long long)(longest / MS));
 	krepis_detach(in);
@@ -218,7 +205,7 @@ static size_t size_of(uint64_t n)
 static void slow_consumer(void *arg)
 {
 	struct stream *s = arg;
-	struct krepis_endpoint *consumer = attach(inherited(s->channel), KREPIS_CONSUMER, s->flags);
+	struct krepis_endpoint *consumer = attach_inherited(s->channel, KREPIS_CONSUMER, s->flags);
 	int64_t last = now_ns();
 	struct krepis_msg msg;
 
@@ -276,7 +263,7 @@ static void a_producer_that_sleeps_for_room_is_woken(void **state)
 static void slow_reader_of_values(void *arg)
 {
 	struct stream *s = arg;
-	struct krepis_endpoint *consumer = attach(inherited(s->channel), KREPIS_CONSUMER, s->flags);
+	struct krepis_endpoint *consumer = attach_inherited(s->channel, KREPIS_CONSUMER, s->flags);
 	struct krepis_msg msg;
 	int err;
 
@@ -322,7 +309,7 @@ static void a_reader_of_values_is_woken(void **state)
 static void counting_consumer(void *arg)
 {
 	struct stream *s = arg;
-	struct krepis_endpoint *consumer = attach(inherited(s->channel), KREPIS_CONSUMER, s->flags);
+	struct krepis_endpoint *consumer = attach_inherited(s->channel, KREPIS_CONSUMER, s->flags);
 
 	recv_filled(consumer, 0, s->count, 8);
 	krepis_detach(consumer);
