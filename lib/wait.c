@@ -110,14 +110,19 @@ static int sleep_slice(struct sleep *s, int64_t until)
 /* Step 4. Returns 0 when woken, or -ETIMEDOUT, -EINTR. */
 static int sleep_until(struct sleep *s, int64_t until)
 {
+	static bool missing;	/* asked once a process */
 	struct timespec ts = to_timespec(until);
-	long rc = syscall(SYS_futex_waitv, s->words, s->count, 0,
-			  until == KREPIS_FOREVER ? NULL : &ts, CLOCK_MONOTONIC);
+	long rc;
 
+	if (__atomic_load_n(&missing, __ATOMIC_RELAXED))
+		return sleep_slice(s, until);
+	rc = syscall(SYS_futex_waitv, s->words, s->count, 0,
+		     until == KREPIS_FOREVER ? NULL : &ts, CLOCK_MONOTONIC);
 	if (rc >= 0 || errno == EAGAIN)
 		return 0;
 	if (errno == ETIMEDOUT || errno == EINTR)
 		return -errno;
+	__atomic_store_n(&missing, true, __ATOMIC_RELAXED);
 	return sleep_slice(s, until);
 }
 
