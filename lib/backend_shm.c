@@ -44,6 +44,7 @@ enum lock_byte { LOCK_ADMIN, LOCK_PRODUCER, LOCK_CONSUMER };
 /**
  * struct shm - an endpoint's mappings
  * @fd:		own open file description: the locks belong to it
+ * @sweeping:	atomic: a thread of this process sweeps
  * @own:	private page with the guard and the list nodes, then the page that
  *		this endpoint writes, a second time
  * @control:	from info to the descriptors
@@ -54,6 +55,7 @@ struct shm {
 	struct keeper *keeper;
 	struct krepis_link *links;
 	unsigned int link_count;
+	bool sweeping;
 	uint8_t *own;
 	uint8_t *control;
 	uint8_t *ring;
@@ -210,13 +212,18 @@ static void sweep_locked(struct krepis_endpoint *ep)
 static int shm_sweep(struct krepis_endpoint *ep)
 {
 	struct shm *shm = ep->private;
-	int err = lock_byte(shm->fd, F_WRLCK, LOCK_ADMIN);
+	int err;
 
-	if (err)
-		return err;
-	sweep_locked(ep);
-	admin_unlock(shm->fd);
-	return 0;
+	/* The admin lock is the endpoint's: between its threads it excludes nobody. */
+	if (__atomic_exchange_n(&shm->sweeping, true, __ATOMIC_ACQUIRE))
+		return -EAGAIN;
+	err = lock_byte(shm->fd, F_WRLCK, LOCK_ADMIN);
+	if (!err) {
+		sweep_locked(ep);
+		admin_unlock(shm->fd);
+	}
+	__atomic_store_n(&shm->sweeping, false, __ATOMIC_RELEASE);
+	return err;
 }
 
 /* ------------------------------------------------------------------ creation */

@@ -104,14 +104,14 @@ int krepis_consumer_peer(struct krepis_endpoint *ep)
 {
 	uint32_t link = krepis_load_acquire(&ep->producer->link[ep->slot].word);
 
-	ep->unsettled = false;
+	krepis_write(&ep->unsettled, false);
 	if (krepis_link_alive(link)) {
-		ep->seen = true;
+		krepis_write(&ep->seen, true);
 		return 0;
 	}
 	if (krepis_link_died(link))
-		ep->unsettled = ep->backend->sweep(ep);
-	if (!ep->seen && krepis_load_acquire(&ep->info->producers) == ep->peers)
+		krepis_write(&ep->unsettled, ep->backend->sweep(ep) != 0);
+	if (!krepis_read(&ep->seen) && krepis_load_acquire(&ep->info->producers) == ep->peers)
 		return 0;
 	/* One who came just now armed its link before it was counted. */
 	return krepis_link_alive(krepis_load_acquire(&ep->producer->link[ep->slot].word)) ?
@@ -134,14 +134,14 @@ int krepis_producer_peer(struct krepis_endpoint *ep)
 
 		died |= krepis_link_died(krepis_load_acquire(&c->link.word));
 	}
-	ep->unsettled = died && ep->backend->sweep(ep);
+	krepis_write(&ep->unsettled, died && ep->backend->sweep(ep));
 	came = krepis_load_acquire(&ep->info->consumers) != ep->peers;
 	/* One who came just now set its live bit before it was counted. */
 	if (krepis_live(ep)) {
-		ep->seen = true;
+		krepis_write(&ep->seen, true);
 		return 0;
 	}
-	return ep->seen || came ? -KREPIS_PEER_GONE : -ENOTCONN;
+	return krepis_read(&ep->seen) || came ? -KREPIS_PEER_GONE : -ENOTCONN;
 }
 
 static int peers_ready(struct krepis_endpoint *ep, void *arg)

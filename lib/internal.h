@@ -133,7 +133,7 @@ struct triple {
  * @spin:	how long to spin before sleeping; endpoint's thread
  * @calm:	waits in a row that ended without a sleep; endpoint's thread
  * @peers:	attach count of the other side when this one attached
- * @seen:	somebody was at the other side since then; endpoint's thread
+ * @seen:	atomic: somebody was at the other side since then
  */
 struct krepis_endpoint {
 	const uint32_t *guard;
@@ -158,7 +158,7 @@ struct krepis_endpoint {
 	uint32_t slots;		/* bits that the geometry has */
 	bool fence;
 	bool seen;
-	bool unsettled;		/* a death that is not swept yet: sleep in slices */
+	bool unsettled;		/* atomic: a death that is not swept yet, so sleep in slices */
 	int broken;
 	uint32_t peers;
 	uint32_t spin;

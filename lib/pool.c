@@ -226,17 +226,25 @@ void krepis_pool_published(struct krepis_endpoint *ep, struct krepis_buffer *buf
 	pthread_mutex_unlock(&ep->pool.lock);
 }
 
+/* As krepis_pool_get(), and if consumers died holding buffers, this sweeps. Any thread. */
+static int buffer_get(struct krepis_endpoint *ep, struct krepis_buffer **out)
+{
+	int err = krepis_pool_get(ep, out);
+
+	if (likely(err != -EAGAIN))
+		return err;
+	krepis_producer_peer(ep);
+	return krepis_pool_get(ep, out);
+}
+
+/* As krepis_wait_until() asks for it, in the endpoint's thread. */
 static int buffer_ready(struct krepis_endpoint *ep, void *arg)
 {
-	int err = krepis_pool_get(ep, arg);
+	int err = buffer_get(ep, arg);
 
-	if (err != -EAGAIN)
-		return err;
-	/* Consumers may have died holding them: this sweeps. */
-	krepis_producer_peer(ep);
-	if (krepis_overwrites(ep))
-		krepis_evict_publish(ep);
-	return krepis_pool_get(ep, arg);
+	if (err == -EAGAIN && krepis_overwrites(ep) && krepis_evict_publish(ep))
+		err = krepis_pool_get(ep, arg);
+	return err;
 }
 
 KREPIS_API int krepis_acquire(struct krepis_endpoint *ep, struct krepis_buffer **out,
@@ -250,7 +258,7 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *ep, struct krepis_buffer *
 		return krepis_unusable(ep);
 	if (!ep->geometry.buffer_count)
 		return -EOPNOTSUPP;
-	err = krepis_pool_get(ep, out);
+	err = buffer_get(ep, out);
 	if (likely(err != -EAGAIN) || deadline == KREPIS_NOWAIT)
 		return err;
 	if (ep->sender.begun)
@@ -258,7 +266,7 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *ep, struct krepis_buffer *
 	/* Consumers cannot release what they cannot see. */
 	krepis_flush(ep);
 	if (ep->geometry.backpressure == KREPIS_FAIL)
-		return buffer_ready(ep, out);
+		return buffer_get(ep, out);
 	return krepis_wait_until(ep, buffer_ready, out, deadline);
 }
 

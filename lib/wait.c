@@ -208,7 +208,7 @@ static int sleep_once(struct krepis_endpoint *ep,
 
 	sleep_prepare(&s, ep);
 	fenced = announce(ep->waiter);
-	if (!fenced || ep->unsettled)
+	if (!fenced || krepis_read(&ep->unsettled))
 		limit_ns = SLICE_NS;
 	if (limit_ns) {
 		int64_t limit = now_ns() + limit_ns;

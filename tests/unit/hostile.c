@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A peer that scribbles: every shared word, one at a time, is set to nonsense
+ * behind both sides' backs. Each of them says -EPROTO or goes on. Nobody crashes,
+ * hangs or touches what is not the channel's.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "helpers.h"
+
+#define LARGE	2000	/* goes into a buffer */
+
+/* -------------------------------------------------------------------- what is allowed */
+
+/*
+ * The documented answers to a peer's nonsense, among those any caller must be
+ * ready for. What is not in here is a finding.
+ */
+static bool documented(int err)
+{
+	static const int errors[] = {
+		0, EPROTO, EAGAIN, ETIMEDOUT, KREPIS_PEER_GONE, ENOTCONN, KREPIS_ELAPPED,
+		EPERM, ESTALE, EOWNERDEAD, ENODATA,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		if (err == -errors[i])
+			return true;
+	}
+	return err > 0;
+}
+
+static const char *now_testing;
+
+static int checked(const char *call, int err)
+{
+	if (!documented(err))
+		fail_msg("%s: %s returned %d", now_testing, call, err);
+	return err;
+}
+
+#define CHECK(call)	checked(#call, (call))
+#define MOMENT		krepis_deadline_ns(50000)
+
+/* -------------------------------------------------------------------- what they do */
+
+static void touch(const void *data, size_t len)
+{
+	const volatile uint8_t *bytes = data;
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < len; i += 64)
+		sum += bytes[i];
+	if (len)
+		sum += bytes[len - 1];
+	(void)sum;
+}
+
+static void receive_some(struct krepis_endpoint *consumer, bool batches)
+{
+	struct krepis_msg msgs[8], msg;
+	int n;
+
+	for (int i = 0; i < 12; i++) {
+		int err = CHECK(krepis_recv(consumer, &msg, KREPIS_NOWAIT));
+
+		if (err && err != -KREPIS_ELAPPED)
+			break;
+		if (err)
+			continue;
+		touch(msg.data, msg.len);
+		krepis_msg_verify(&msg);
+		CHECK(krepis_release(consumer, &msg));
+	}
+	CHECK(krepis_wait(consumer, MOMENT));
+	n = batches ? CHECK(krepis_recv_batch(consumer, msgs, 8, MOMENT)) : 0;
+	for (int i = 0; i < n; i++) {
+		touch(msgs[i].data, msgs[i].len);
+		CHECK(krepis_release(consumer, &msgs[i]));
+	}
+}
+
+static void send_some(struct krepis_endpoint *producer, struct krepis_buffer *held)
+{
+	uint8_t data[LARGE] = { 0 };
+	struct krepis_buffer *buffer;
+	void *room;
+
+	CHECK(krepis_publish(producer, held, 1, 100, KREPIS_MSG_CRC32C, MOMENT));
+	krepis_abandon(producer, held);
+	/* Once around the ring. */
+	for (int i = 0; i < 12; i++)
+		CHECK(krepis_send(producer, 1, data, 500, KREPIS_NOWAIT));
+	CHECK(krepis_send(producer, 1, data, sizeof(data), KREPIS_NOWAIT));
+	CHECK(krepis_send(producer, 1, data, 500, MOMENT));
+	if (!CHECK(krepis_send_begin(producer, 100, &room, MOMENT))) {
+		memset(room, 1, 100);
+		CHECK(krepis_send_commit(producer, 1, 100));
+	}
+	CHECK(krepis_flush(producer));
+	for (int i = 0; i < 5; i++) {
+		if (CHECK(krepis_acquire(producer, &buffer, i ? KREPIS_NOWAIT : MOMENT)))
+			break;
+		memset(krepis_buffer_data(buffer), 1, krepis_buffer_size(buffer));
+		CHECK(krepis_abandon(producer, buffer));
+	}
+	CHECK(krepis_wait(producer, MOMENT));
+	CHECK(krepis_drain(producer, MOMENT));
+}
+
+static void publish_some(struct krepis_endpoint *producer)
+{
+	void *data;
+
+	for (int i = 0; i < 4; i++) {
+		if (CHECK(krepis_triple_begin(producer, &data)))
+			return;
+		memset(data, 1, 4096);
+		CHECK(krepis_triple_commit(producer, 1, 4096));
+	}
+	CHECK(krepis_wait(producer, MOMENT));
+}
+
+static void read_some(struct krepis_endpoint *consumer)
+{
+	struct krepis_msg msg;
+
+	for (int i = 0; i < 4; i++) {
+		if (CHECK(krepis_triple_read(consumer, &msg)))
+			break;
+		touch(msg.data, msg.len);
+	}
+	CHECK(krepis_wait(consumer, MOMENT));
+}
+
+static void query_all(struct pair *p)
+{
+	struct krepis_status status = { .size = sizeof(status) };
+
+	assert_ok(krepis_query(p->channel, &status));
+	assert_ok(krepis_endpoint_query(p->producer, &status));
+	assert_ok(krepis_endpoint_query(p->consumer, &status));
+}
+
+/* New ones come while the nonsense stands there. */
+static struct krepis_endpoint *newcomer(struct pair *p, enum krepis_role role)
+{
+	struct krepis_endpoint *endpoint = NULL;
+	int err = krepis_attach(p->channel, role, 0, &endpoint);
+
+	if (err && err != -EPROTO)
+		fail_msg("%s: krepis_attach returned %d", now_testing, err);
+	return endpoint;
+}
+
+/* --------------------------------------------------------------- one word at a time */
+
+enum place { INFO, PRODUCER, CONSUMER, OTHER, EXCHANGE, DESC, NEXT_DESC, RECORD };
+
+struct word {
+	const char *name;
+	enum place place;
+	size_t offset;
+	size_t size;
+};
+
+#define WORD(place, type, field)                                                  \
+	{ #place " " #field, place, offsetof(struct type, field),                 \
+	  sizeof(((struct type *)0)->field) }
+
+static const struct word words[] = {
+	WORD(INFO, krepis_info, live),
+	WORD(INFO, krepis_info, epoch),
+	WORD(INFO, krepis_info, producers),
+	WORD(INFO, krepis_info, consumers),
+	WORD(INFO, krepis_info, deaths),
+	WORD(INFO, krepis_info, magic),
+	WORD(INFO, krepis_info, geometry.ring_size),
+	WORD(INFO, krepis_info, geometry.buffer_count),
+	WORD(PRODUCER, krepis_producer, head),
+	WORD(PRODUCER, krepis_producer, version),
+	WORD(PRODUCER, krepis_producer, floor),
+	WORD(PRODUCER, krepis_producer, floor_count),
+	WORD(PRODUCER, krepis_producer, head_count),
+	WORD(PRODUCER, krepis_producer, waiter.wake),
+	WORD(PRODUCER, krepis_producer, waiter.waiting),
+	WORD(PRODUCER, krepis_producer, need),
+	WORD(PRODUCER, krepis_producer, back),
+	WORD(PRODUCER, krepis_producer, counters.messages),
+	WORD(PRODUCER, krepis_producer, link[0].word),
+	WORD(PRODUCER, krepis_producer, link[1].word),
+	WORD(CONSUMER, krepis_consumer, tail),
+	WORD(CONSUMER, krepis_consumer, waiter.wake),
+	WORD(CONSUMER, krepis_consumer, waiter.waiting),
+	WORD(CONSUMER, krepis_consumer, link.word),
+	WORD(CONSUMER, krepis_consumer, front),
+	WORD(OTHER, krepis_consumer, tail),
+	WORD(OTHER, krepis_consumer, waiter.waiting),
+	WORD(OTHER, krepis_consumer, link.word),
+	WORD(EXCHANGE, krepis_exchange, word),
+	WORD(DESC, krepis_desc, state),
+	WORD(DESC, krepis_desc, generation),
+	WORD(DESC, krepis_desc, holders),
+	WORD(DESC, krepis_desc, len),
+	WORD(DESC, krepis_desc, type),
+	WORD(DESC, krepis_desc, flags),
+	WORD(DESC, krepis_desc, crc32c),
+	WORD(DESC, krepis_desc, sequence),
+	WORD(DESC, krepis_desc, claim),
+	WORD(NEXT_DESC, krepis_desc, state),
+	WORD(NEXT_DESC, krepis_desc, generation),
+	WORD(NEXT_DESC, krepis_desc, holders),
+	WORD(NEXT_DESC, krepis_desc, len),
+	WORD(NEXT_DESC, krepis_desc, sequence),
+	WORD(NEXT_DESC, krepis_desc, claim),
+	WORD(RECORD, krepis_record, len),
+	WORD(RECORD, krepis_record, type),
+	WORD(RECORD, krepis_record, flags),
+	/* The handle that follows it, if it names a buffer. */
+	{ "RECORD handle.index", RECORD, 8, 4 },
+	{ "RECORD handle.generation", RECORD, 12, 4 },
+};
+
+/* What is set, and what is added to what stood there. */
+static const struct nonsense {
+	bool add;
+	uint64_t value;
+} nonsenses[] = {
+	{ false, 0 }, { false, 1 }, { false, 2 }, { false, 3 }, { false, 7 },
+	{ false, 0x7fffffff }, { false, 0x80000000 }, { false, 0xffffffff },
+	{ false, 0x4000ffff }, { false, 0xc0000001 }, { false, UINT64_MAX },
+	{ false, UINT64_MAX - 7 }, { false, 1ULL << 63 }, { false, INT64_MAX },
+	{ false, (1ULL << 62) + 8 }, { true, 1 }, { true, 4 }, { true, 8 }, { true, -8ULL },
+	{ true, 4096 }, { true, -4096ULL }, { true, 4104 }, { true, 1ULL << 32 }, { true, 1000000 },
+};
+
+/* @position: where the record stands that is read next. */
+static uint8_t *place_of(const struct view *v, enum place place, uint64_t position)
+{
+	switch (place) {
+	case INFO:
+		return (uint8_t *)v->info;
+	case PRODUCER:
+		return (uint8_t *)v->producer;
+	case CONSUMER:
+		return (uint8_t *)view_consumer(v, 0);
+	case OTHER:
+		return (uint8_t *)view_consumer(v, v->geometry.max_consumers - 1);
+	case EXCHANGE:
+		return (uint8_t *)v->exchange;
+	case DESC:
+		return (uint8_t *)&v->desc[0];
+	case NEXT_DESC:
+		return (uint8_t *)&v->desc[1];
+	case RECORD:
+		return v->ring + (position & (v->geometry.ring_size - 1));
+	}
+	return NULL;
+}
+
+static void scribble(const struct view *v, const struct word *word, const struct nonsense *what,
+		     uint64_t position)
+{
+	uint8_t *p = place_of(v, word->place, position) + word->offset;
+	uint64_t value = 0;
+
+	memcpy(&value, p, word->size);
+	value = what->add ? value + what->value : what->value;
+	memcpy(p, &value, word->size);
+}
+
+/* Where the record stands that is read next, after a handle and 24 bytes inline. */
+#define NEXT_RECORD	(16 + 32)
+
+/* The channel is in use: messages read and unread, buffers held on both sides. */
+static struct krepis_buffer *get_going(struct pair *p, struct krepis_msg *held)
+{
+	uint8_t data[LARGE] = { 0 };
+	struct krepis_buffer *buffer;
+	struct krepis_msg msg;
+
+	must(!krepis_send(p->producer, 1, data, sizeof(data), KREPIS_NOWAIT));
+	must(!krepis_send(p->producer, 1, data, 24, KREPIS_NOWAIT));
+	must(!krepis_send(p->producer, 1, data, sizeof(data), KREPIS_NOWAIT));
+	must(!krepis_send(p->producer, 1, data, 500, KREPIS_NOWAIT));
+	must(!krepis_send(p->producer, 1, data, 0, KREPIS_NOWAIT));
+	must(!krepis_recv(p->consumer, held, KREPIS_NOWAIT));
+	must(!krepis_recv(p->consumer, &msg, KREPIS_NOWAIT));
+	must(!krepis_acquire(p->producer, &buffer, KREPIS_NOWAIT));
+	return buffer;
+}
+
+static void ring_with(const struct krepis_channel_options *options, const struct word *word,
+		      const struct nonsense *nonsense)
+{
+	struct pair p = open_pair(options);
+	struct view v = open_view(p.channel);
+	struct krepis_endpoint *late;
+	struct krepis_buffer *buffer;
+	struct krepis_msg held;
+	bool batches = options->backpressure != KREPIS_OVERWRITE;
+
+	buffer = get_going(&p, &held);
+	scribble(&v, word, nonsense, NEXT_RECORD);
+	query_all(&p);
+	receive_some(p.consumer, batches);
+	send_some(p.producer, buffer);
+	receive_some(p.consumer, batches);
+	CHECK(krepis_release(p.consumer, &held));
+	scribble(&v, word, nonsense, 0);
+	late = newcomer(&p, KREPIS_CONSUMER);
+	if (late)
+		receive_some(late, batches);
+	krepis_detach(p.producer);
+	p.producer = newcomer(&p, KREPIS_PRODUCER);
+	if (p.producer && !CHECK(krepis_acquire(p.producer, &buffer, KREPIS_NOWAIT)))
+		send_some(p.producer, buffer);
+	receive_some(p.consumer, batches);
+	scribble(&v, word, nonsense, 0);
+	krepis_detach(late);
+	close_pair(&p);
+	close_view(&v);
+}
+
+static void triple_with(const struct krepis_channel_options *options, const struct word *word,
+			const struct nonsense *nonsense)
+{
+	struct pair p = open_pair(options);
+	struct view v;
+
+	if (word->place == RECORD) {
+		close_pair(&p);
+		return;
+	}
+	v = open_view(p.channel);
+	publish_some(p.producer);
+	read_some(p.consumer);
+	publish_some(p.producer);
+	scribble(&v, word, nonsense, 0);
+	query_all(&p);
+	read_some(p.consumer);
+	publish_some(p.producer);
+	read_some(p.consumer);
+	scribble(&v, word, nonsense, 0);
+	krepis_detach(p.consumer);
+	p.consumer = newcomer(&p, KREPIS_CONSUMER);
+	if (p.consumer)
+		read_some(p.consumer);
+	krepis_detach(p.producer);
+	p.producer = newcomer(&p, KREPIS_PRODUCER);
+	if (p.producer)
+		publish_some(p.producer);
+	if (p.consumer)
+		read_some(p.consumer);
+	close_pair(&p);
+	close_view(&v);
+}
+
+static void with_every_word_scribbled(const struct krepis_channel_options *options,
+				      void (*run)(const struct krepis_channel_options *options,
+						  const struct word *word,
+						  const struct nonsense *nonsense))
+{
+	/* Keeps the library's thread from starting anew in each run. */
+	struct pair other = open_pair(SMALL_RING());
+	char name[80];
+
+	now_testing = name;
+	for (size_t w = 0; w < ARRAY_SIZE(words); w++) {
+		for (size_t n = 0; n < ARRAY_SIZE(nonsenses); n++) {
+			int64_t start = now_ns();
+
+			if (under_sanitizer() && (w + n) % 4)
+				continue;
+			snprintf(name, sizeof(name), "%s %s %#llx", words[w].name,
+				 nonsenses[n].add ? "+=" : "=",
+				 (unsigned long long)nonsenses[n].value);
+			run(options, &words[w], &nonsenses[n]);
+			if (now_ns() - start > 3000 * MS)
+				fail_msg("%s: took %lld ms", name,
+					 (long long)((now_ns() - start) / MS));
+		}
+	}
+	close_pair(&other);
+}
+
+static void no_word_of_a_blocking_ring_can_hurt(void **state)
+{
+	(void)state;
+	with_every_word_scribbled(SMALL_RING(.max_consumers = 2), ring_with);
+}
+
+static void no_word_of_a_failing_ring_can_hurt(void **state)
+{
+	(void)state;
+	with_every_word_scribbled(SMALL_RING(.max_consumers = 2, .backpressure = KREPIS_FAIL),
+				  ring_with);
+}
+
+static void no_word_of_an_overwritten_ring_can_hurt(void **state)
+{
+	(void)state;
+	with_every_word_scribbled(SMALL_RING(.max_consumers = 2, .backpressure = KREPIS_OVERWRITE),
+				  ring_with);
+}
+
+static void no_word_of_a_triple_can_hurt(void **state)
+{
+	(void)state;
+	with_every_word_scribbled(SMALL_TRIPLE, triple_with);
+}
+
+/* ------------------------------------------------------------------- while they work */
+
+struct attack {
+	struct krepis_channel *channel;
+	uint64_t from;
+	uint64_t to;
+};
+
+/* Writes nonsense anywhere in the region, again and again. */
+static void scribbler(void *arg)
+{
+	struct attack *a = arg;
+	struct view v = open_view(a->channel);
+
+	for (;;) {
+		uint64_t at = a->from + random_below((a->to - a->from) / 4) * 4;
+		uint32_t value = (uint32_t)random_u64();
+
+		switch (random_below(4)) {
+		case 0:
+			value = (uint32_t)random_below(8);
+			break;
+		case 1:
+			value = *(uint32_t *)(v.base + at) + (uint32_t)random_below(64) - 32;
+			break;
+		case 2:
+			value = *(uint32_t *)(v.base + at) ^ 1U << random_below(32);
+			break;
+		}
+		__atomic_store_n((uint32_t *)(v.base + at), value, __ATOMIC_RELAXED);
+		for (uint64_t i = random_below(2000); i; i--)
+			__asm__ volatile("" ::: "memory");
+	}
+}
+
+/* Both sides work on, and come anew when they had to give up. */
+static void work_under_attack(const struct krepis_channel_options *options, uint64_t from,
+			      uint64_t to)
+{
+	struct pair p = { .channel = anonymous(options) };
+	struct attack attack = { .channel = p.channel, .from = from, .to = to };
+	bool batches = options->backpressure != KREPIS_OVERWRITE;
+	int64_t end = now_ns() + 200 * MS;
+	pid_t child = spawn(scribbler, &attack);
+
+	now_testing = "under attack";
+	while (now_ns() < end) {
+		struct krepis_buffer *buffer;
+
+		if (!p.producer)
+			p.producer = newcomer(&p, KREPIS_PRODUCER);
+		if (!p.consumer)
+			p.consumer = newcomer(&p, KREPIS_CONSUMER);
+		for (int i = 0; i < 5 && p.producer && p.consumer; i++) {
+			if (options->kind == KREPIS_TRIPLE) {
+				publish_some(p.producer);
+				read_some(p.consumer);
+				continue;
+			}
+			if (!CHECK(krepis_acquire(p.producer, &buffer, KREPIS_NOWAIT)))
+				send_some(p.producer, buffer);
+			receive_some(p.consumer, batches);
+		}
+		krepis_detach(p.producer);
+		krepis_detach(p.consumer);
+		p.producer = NULL;
+		p.consumer = NULL;
+	}
+	kill_child(child);
+	close_pair(&p);
+}
+
+static void regions_under_attack(const struct krepis_channel_options *options)
+{
+	struct krepis_channel *channel = anonymous(options);
+	struct view v = open_view(channel);
+	struct krepis_layout l = v.layout;
+
+	close_view(&v);
+	krepis_channel_close(channel);
+	/* Each region alone, so that each is hit often; then all at once. */
+	work_under_attack(options, l.producer, l.producer + sizeof(struct krepis_producer));
+	work_under_attack(options, l.consumers, l.consumers + sizeof(struct krepis_consumer));
+	work_under_attack(options, l.descriptors, l.descriptors + 128 + 4 * 64);
+	if (options->kind != KREPIS_TRIPLE)
+		work_under_attack(options, l.ring, l.ring + 4096);
+	work_under_attack(options, 0, l.payload);
+}
+
+static void a_ring_survives_a_scribbler(void **state)
+{
+	(void)state;
+	regions_under_attack(SMALL_RING(.max_consumers = 2));
+}
+
+static void an_overwritten_ring_survives_a_scribbler(void **state)
+{
+	(void)state;
+	regions_under_attack(SMALL_RING(.max_consumers = 2, .backpressure = KREPIS_OVERWRITE));
+}
+
+static void a_triple_survives_a_scribbler(void **state)
+{
+	(void)state;
+	regions_under_attack(SMALL_TRIPLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(no_word_of_a_blocking_ring_can_hurt),
+		CLAIM(no_word_of_a_failing_ring_can_hurt),
+		CLAIM(no_word_of_an_overwritten_ring_can_hurt),
+		CLAIM(no_word_of_a_triple_can_hurt),
+		CLAIM(a_ring_survives_a_scribbler),
+		CLAIM(an_overwritten_ring_survives_a_scribbler),
+		CLAIM(a_triple_survives_a_scribbler),
+	};
+
+	return RUN("hostile", tests);
+}
