@@ -317,6 +317,12 @@ static void *map_at(void *addr, size_t size, int prot, int fd, uint64_t offset)
 	return p;
 }
 
+/* A file that is sealed against writing can be opened for it all the same. */
+static int map_error(void)
+{
+	return errno == EPERM || errno == EACCES ? -EACCES : -ENOMEM;
+}
+
 static uint8_t *map_reserve(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -349,7 +355,7 @@ static int map_own_page(struct krepis_endpoint *ep, uint64_t offset)
 	if (!shm->own || mprotect(shm->own, page, PROT_READ | PROT_WRITE) ||
 	    madvise(shm->own, page, MADV_WIPEONFORK) ||
 	    !map_at(shm->own + page, page, PROT_READ | PROT_WRITE, shm->fd, offset))
-		return -ENOMEM;
+		return map_error();
 	*(uint32_t *)shm->own = 1;
 	ep->guard = (uint32_t *)shm->own;
 	return 0;
@@ -364,17 +370,17 @@ static int shm_map(struct krepis_endpoint *ep)
 
 	shm->control = map_at(NULL, l->ring, PROT_READ | PROT_WRITE, shm->fd, 0);
 	if (!shm->control)
-		return -ENOMEM;
+		return map_error();
 	if (l->size > l->payload) {
 		shm->payload = map_at(NULL, l->size - l->payload, prot, shm->fd, l->payload);
 		if (!shm->payload)
-			return -ENOMEM;
+			return map_error();
 	}
 	if (ring_size) {
 		shm->ring = map_reserve(2 * ring_size);
 		if (!shm->ring || !map_at(shm->ring, ring_size, prot, shm->fd, l->ring) ||
 		    !map_at(shm->ring + ring_size, ring_size, prot, shm->fd, l->ring))
-			return -ENOMEM;
+			return map_error();
 	}
 	ep->info = (struct krepis_info *)shm->control;
 	ep->producer = (struct krepis_producer *)(shm->control + l->producer);

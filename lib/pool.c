@@ -72,7 +72,8 @@ int krepis_pool_init(struct krepis_endpoint *ep)
 		uint64_t word = krepis_load_acquire(&ep->desc[i].word);
 
 		ep->buffers[i].life = krepis_life(krepis_own_generation(word), 0);
-		if (krepis_own_state(word) == KREPIS_OWNED_PRODUCER)
+		/* No life is 0: somebody wrote that, and no handle could name it. */
+		if (krepis_own_state(word) == KREPIS_OWNED_PRODUCER && krepis_own_generation(word))
 			p->free[p->free_count++] = i;
 		else
 			p->out[p->out_count++] = i;

@@ -29,7 +29,7 @@ static int start_overwrite(struct krepis_endpoint *ep)
 		/* A producer that died in between left it so; the next one mends it. */
 		marks.head = krepis_load_acquire(&ep->producer->head);
 		marks.head_count = krepis_read(&ep->producer->head_count);
-		err = 0;
+		err = marks.head & 7 ? -EPROTO : 0;
 	}
 	r->pos = marks.head;
 	r->count = marks.head_count;
@@ -100,7 +100,7 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 	uint64_t life;
 	int err;
 
-	if (handle.index >= ep->geometry.buffer_count)
+	if (handle.index >= ep->geometry.buffer_count || !handle.generation)
 		return -ESTALE;
 	buffer = &ep->buffers[handle.index];
 	life = krepis_read(&buffer->life);

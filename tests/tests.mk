@@ -30,13 +30,13 @@ $(OUT)/tests/unit/%: tests/unit/%.c $(wildcard tests/unit/helpers.*) $(OUT)/libk
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
 		-lcmocka -pthread
 
-$(OUT)/tests/stress/%: tests/stress/%.c $(OUT)/libkrepis.a
+$(OUT)/tests/stress/%: tests/stress/%.c $(wildcard tests/stress/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $^ -pthread
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) -pthread
 
-$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(OUT)/libkrepis.a
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $^ -pthread
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) -pthread
 
 check:
 	tools/deps test
