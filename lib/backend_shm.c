@@ -36,6 +36,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "internal.h"
+#include "poison.h"
 
 #define ADMIN_WAIT_NS	1000000000
 
@@ -314,6 +315,8 @@ static void *map_at(void *addr, size_t size, int prot, int fd, uint64_t offset)
 		return NULL;
 	/* A child's view would be a second owner of everything. */
 	madvise(p, size, MADV_DONTFORK);
+	/* What stood here in the parent may have left its poison. */
+	krepis_unpoison(p, size);
 	return p;
 }
 
@@ -327,7 +330,10 @@ static uint8_t *map_reserve(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	krepis_unpoison(p, size);
+	return p;
 }
 
 static void unmap(void *p, size_t size)

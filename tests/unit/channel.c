@@ -129,8 +129,10 @@ static void full_tmpfs_child(void *arg)
 	struct krepis_channel *channel, *tiny;
 	uint64_t free;
 
-	if (!mount_small_tmpfs(dir))
+	if (!mount_small_tmpfs(dir)) {
+		rmdir(dir);
 		_exit(SKIPPED);
+	}
 	must(!setenv("KREPIS_DIR", dir, 1));
 	free = free_bytes(dir);
 	must(krepis_channel_create("large", NULL, &channel) == -ENOSPC);
