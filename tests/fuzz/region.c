@@ -92,6 +92,8 @@ static struct end *end_for(struct session *s, const struct op *op, uint32_t role
 	if (one && op->who < 0xfa)
 		i = role == KREPIS_PRODUCER ? 0 : 1 + op->who % (s->ends - 1);
 	e = &s->end[i];
+	if ((!e->ep || e->ep->broken) && op->count % 32 && attach_is_slow(s, e))
+		return NULL;
 	/* Who found the channel broken often comes back, to what he left. */
 	if (e->ep && e->ep->broken && op->count % 4)
 		detach(e);

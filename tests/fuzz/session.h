@@ -184,6 +184,18 @@ static int judge(const struct session *s, int result, const uint8_t *errors)
 
 /* ------------------------------------------------------------------- endpoints */
 
+/*
+ * Whether attaching would wait for the other side of a triple, in vain, to take back a
+ * lie about its buffer: that lasts, so few operations do it.
+ */
+static bool attach_is_slow(const struct session *s, const struct end *e)
+{
+	struct krepis_consumer *c = (struct krepis_consumer *)(s->base + s->l.consumers);
+
+	return s->g.kind == KREPIS_TRIPLE &&
+	       krepis_triple_claim(s->exchange, e == s->end ? &c->front : &s->producer->back) < 0;
+}
+
 static void attach(struct session *s, struct end *e)
 {
 	s->wrong = false;

@@ -205,6 +205,14 @@ void nap(void)
 	nanosleep(&pause, NULL);
 }
 
+void pause_for(uint64_t ns)
+{
+	int64_t end = now_ns() + (int64_t)ns;
+
+	while (now_ns() < end)
+		;
+}
+
 /* ------------------------------------------------------------------------- channels */
 
 struct krepis_channel *anonymous(const struct krepis_channel_options *options)

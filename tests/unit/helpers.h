@@ -61,6 +61,7 @@ bool under_sanitizer(void);
 
 int64_t now_ns(void);
 void nap(void);
+void pause_for(uint64_t ns);	/* awake */
 
 /* Looks at @condition again and again, for a limited time. */
 #define until(condition)                                               \

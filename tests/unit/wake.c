@@ -2,6 +2,7 @@
 /*
  * Waking: nobody makes a system call while both sides are awake, and no sleeper is forgotten.
  */
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 #include "helpers.h"
@@ -96,14 +97,6 @@ struct pingpong {
 	unsigned int count;
 	size_t len;
 };
-
-static void pause_for(uint64_t ns)
-{
-	int64_t end = now_ns() + (int64_t)ns;
-
-	while (now_ns() < end)
-		;
-}
 
 /* Often not at all, sometimes just long enough that the other falls asleep. */
 static void random_pause(const struct pingpong *g)
@@ -304,6 +297,174 @@ static void a_reader_of_values_is_woken(void **state)
 	krepis_channel_close(s.channel);
 }
 
+/* ------------------------------------------------------------- at the very last moment */
+
+/*
+ * One side says that it is about to fall asleep, the other brings what it waits
+ * for an instant later. From whether that needed a wake-up it learns whether it was
+ * early or late, and so it stays where the two meet.
+ */
+struct moment {
+	struct krepis_channel *channel;
+	uint32_t *about_to_sleep;
+	unsigned int count;
+	cpu_set_t processors;
+	uint64_t delay;
+	uint64_t wakes;
+};
+
+static void spin(uint64_t loops)
+{
+	for (; loops; loops--)
+		__asm__ volatile("" ::: "memory");
+}
+
+/* Each side on a processor of its own, or their steps never interleave. */
+static void run_on(const struct moment *m, int which)
+{
+	cpu_set_t one;
+	int cpu = -1;
+
+	do {
+		while (++cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &m->processors))
+			;
+	} while (which--);
+	CPU_ZERO(&one);
+	if (cpu < CPU_SETSIZE)
+		CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+static struct moment open_moment(const struct krepis_channel_options *options)
+{
+	struct moment m = {
+		.channel = anonymous(options),
+		.about_to_sleep = shared_memory(sizeof(uint32_t)),
+		.count = rounds(40000),
+	};
+
+	sched_getaffinity(0, sizeof(m.processors), &m.processors);
+	return m;
+}
+
+static void close_moment(struct moment *m, pid_t child)
+{
+	sched_setaffinity(0, sizeof(m->processors), &m->processors);
+	join_child(child);
+	krepis_channel_close(m->channel);
+}
+
+static bool await_sleeper(const struct moment *m, uint32_t n)
+{
+	int64_t end = SOON;
+	unsigned int looks = 0;
+
+	while (__atomic_load_n(m->about_to_sleep, __ATOMIC_ACQUIRE) <= n) {
+		if (++looks % 100000)
+			continue;
+		if (now_ns() > end)
+			return false;
+		nap();
+	}
+	spin(m->delay + random_below(32));
+	return true;
+}
+
+static void learn(struct moment *m, struct krepis_endpoint *endpoint)
+{
+	uint64_t wakes = counters_of(endpoint).wakes;
+
+	if (wakes == m->wakes)
+		m->delay += 4;
+	else if (m->delay >= 4)
+		m->delay -= 4;
+	m->wakes = wakes;
+}
+
+/* The other side may need a moment, too. */
+static void say_good_night(struct moment *m)
+{
+	post(m->about_to_sleep);
+	spin(1000);
+}
+
+static void falling_consumer(void *arg)
+{
+	struct moment *m = arg;
+	struct krepis_endpoint *consumer = attach_inherited(m->channel, KREPIS_CONSUMER,
+							    KREPIS_ATTACH_NO_SPIN);
+	struct krepis_msg msg;
+
+	run_on(m, 1);
+	must(!krepis_wait_peer(consumer, 1, SOON));
+	for (unsigned int n = 0; n < m->count; n++) {
+		int64_t deadline = krepis_deadline_ns(5 * TOO_LONG);
+
+		say_good_night(m);
+		must(!krepis_recv(consumer, &msg, deadline));
+	}
+	krepis_detach(consumer);
+}
+
+static void a_consumer_that_is_falling_asleep_is_woken(void **state)
+{
+	struct moment m = open_moment(SMALL_RING());
+	struct krepis_endpoint *producer;
+	pid_t child = spawn(falling_consumer, &m);
+
+	(void)state;
+	producer = attach(m.channel, KREPIS_PRODUCER, KREPIS_ATTACH_NO_SPIN);
+	run_on(&m, 0);
+	for (unsigned int n = 0; n < m.count; n++) {
+		assert_true(await_sleeper(&m, n));
+		assert_ok(krepis_send(producer, 1, "x", 1, SOON));
+		learn(&m, producer);
+	}
+	close_moment(&m, child);
+	krepis_detach(producer);
+}
+
+static void falling_producer(void *arg)
+{
+	struct moment *m = arg;
+	struct krepis_endpoint *producer = attach_inherited(m->channel, KREPIS_PRODUCER,
+							    KREPIS_ATTACH_NO_SPIN);
+	struct krepis_buffer *buffer;
+
+	run_on(m, 1);
+	must(!krepis_wait_peer(producer, 1, SOON));
+	for (unsigned int n = 0; n < m->count; n++) {
+		int64_t deadline = krepis_deadline_ns(5 * TOO_LONG);
+
+		must(!krepis_acquire(producer, &buffer, KREPIS_NOWAIT));
+		must(!krepis_publish(producer, buffer, 1, 8, 0, SOON));
+		say_good_night(m);
+		must(!krepis_acquire(producer, &buffer, deadline));
+		must(!krepis_abandon(producer, buffer));
+	}
+	krepis_detach(producer);
+}
+
+static void a_producer_that_is_falling_asleep_is_woken(void **state)
+{
+	struct moment m = open_moment(SMALL_RING(.buffer_count = 1));
+	struct krepis_endpoint *consumer;
+	struct krepis_msg msg;
+	pid_t child = spawn(falling_producer, &m);
+
+	(void)state;
+	consumer = attach(m.channel, KREPIS_CONSUMER, KREPIS_ATTACH_NO_SPIN);
+	run_on(&m, 0);
+	for (unsigned int n = 0; n < m.count; n++) {
+		assert_ok(krepis_recv(consumer, &msg, SOON));
+		assert_true(await_sleeper(&m, n));
+		assert_ok(krepis_release(consumer, &msg));
+		learn(&m, consumer);
+	}
+	close_moment(&m, child);
+	krepis_detach(consumer);
+}
+
 /* --------------------------------------------------------------- many are woken at once */
 
 static void counting_consumer(void *arg)
@@ -356,6 +517,8 @@ int main(void)
 		CLAIM(a_producer_that_waits_for_room_is_woken),
 		CLAIM(a_producer_that_sleeps_for_room_is_woken),
 		CLAIM(a_reader_of_values_is_woken),
+		CLAIM(a_consumer_that_is_falling_asleep_is_woken),
+		CLAIM(a_producer_that_is_falling_asleep_is_woken),
 		CLAIM(all_consumers_are_woken),
 	};
 
