@@ -20,7 +20,7 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
-#define WATCHDOG_S	60
+#define WATCHDOG_S	60	/* $KREPIS_WATCHDOG_S, for long runs */
 #define MAX_CHILDREN	64
 #define MAX_SHARED	16
 
@@ -94,8 +94,10 @@ static void last_rites(int sig)
 
 static void start_watchdog(void)
 {
+	const char *seconds = getenv("KREPIS_WATCHDOG_S");
+
 	signal(SIGALRM, last_rites);
-	alarm(WATCHDOG_S);
+	alarm(seconds ? (unsigned int)atoi(seconds) : WATCHDOG_S);
 }
 
 /* The sanitizers': called when they end the program. */
