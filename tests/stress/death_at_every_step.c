@@ -1055,7 +1055,7 @@ static const struct operation operations[] = {
 static void enumerate(unsigned int only, unsigned int stride, unsigned int overhead)
 {
 	int64_t start = krepis_deadline_ns(0);
-	char every[32] = "every instruction";
+	char every[48] = "every instruction";
 	unsigned int k;
 
 	begin();
@@ -1070,7 +1070,7 @@ static void enumerate(unsigned int only, unsigned int stride, unsigned int overh
 	}
 	finish();
 	if (stride > 1)
-		snprintf(every, sizeof(every), "every %uth instruction", stride);
+		snprintf(every, sizeof(every), "one in %u instructions", stride);
 	printf("ok %u - dying at %s of %s (%u instructions), %s, leaks nothing\n", test, every,
 	       op->name, path.length - overhead, op->scene);
 	printf("# %u deaths in %.1f s\n", deaths, (double)(krepis_deadline_ns(0) - start) / 1e9);
