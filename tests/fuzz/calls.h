@@ -331,7 +331,7 @@ static void do_query(struct session *s, struct end *e, const struct op *op)
 
 static void do_reattach(struct session *s, struct end *e, const struct op *op)
 {
-	if (op->count % 32 && attach_is_slow(s, e))
+	if (!may_attach(s, e, op))
 		return;
 	if (op->count % 4 == 0) {
 		krepis_shutdown(e->ep);

@@ -247,6 +247,25 @@ static void between_begin_and_commit_nothing_else_is_sent(void **state)
 	close_pair(&p);
 }
 
+static void between_begin_and_commit_nobody_waits_for_a_buffer(void **state)
+{
+	struct pair p = open_pair(SMALL_RING(.buffer_count = 1));
+	struct krepis_buffer *buffer, *none;
+	void *room;
+
+	(void)state;
+	assert_ok(krepis_send_begin(p.producer, 8, &room, KREPIS_NOWAIT));
+	assert_ok(krepis_acquire(p.producer, &buffer, KREPIS_FOREVER));
+	assert_error(krepis_acquire(p.producer, &none, KREPIS_NOWAIT), EAGAIN);
+	assert_error(krepis_acquire(p.producer, &none, KREPIS_FOREVER), EBUSY);
+	assert_ok(krepis_abandon(p.producer, buffer));
+	fill(room, 8, 1);
+	assert_ok(krepis_send_commit(p.producer, 1, 8));
+	assert_ok(krepis_flush(p.producer));
+	recv_filled(p.consumer, 1, 1, 8);
+	close_pair(&p);
+}
+
 static void a_full_ring_is_not_begun(void **state)
 {
 	struct pair p = open_pair(SMALL_RING());
@@ -491,6 +510,7 @@ int main(void)
 		CLAIM(more_than_inline_max_is_not_begun),
 		CLAIM(a_cancelled_message_was_never_there),
 		CLAIM(between_begin_and_commit_nothing_else_is_sent),
+		CLAIM(between_begin_and_commit_nobody_waits_for_a_buffer),
 		CLAIM(a_full_ring_is_not_begun),
 		CLAIM(a_batch_is_what_is_there),
 		CLAIM(a_batch_mixes_inline_and_buffers),

@@ -161,16 +161,15 @@ static void a_full_file_system_is_refused_and_never_a_signal(void **state)
 
 static void more_than_the_memory_is_refused(void **state)
 {
+	struct krepis_channel_options options = *OPTIONS(.buffer_size = KREPIS_MAX_BUFFER_SIZE);
 	struct krepis_channel *channel;
 	uint64_t free = free_bytes("/dev/shm");
 
 	(void)state;
 	if (free >= KREPIS_MAX_CHANNEL_SIZE / 2)
 		skip();
-	assert_error(krepis_channel_create("large",
-					   OPTIONS(.buffer_count = free / KREPIS_MAX_BUFFER_SIZE + 1,
-						   .buffer_size = KREPIS_MAX_BUFFER_SIZE), &channel),
-		     ENOSPC);
+	options.buffer_count = (uint32_t)(free / KREPIS_MAX_BUFFER_SIZE + 1);
+	assert_error(krepis_channel_create("large", &options, &channel), ENOSPC);
 	assert_int_equal(directory_entries(), 0);
 }
 
@@ -546,16 +545,43 @@ static void attaching_to_a_resized_file_is_refused(void **state)
 	}
 }
 
-static void querying_a_truncated_file_is_refused(void **state)
+static void querying_a_resized_file_is_refused(void **state)
 {
-	struct krepis_channel *channel = create("cut");
+	struct krepis_channel *channel = create("resized");
 	struct krepis_status status = { .size = sizeof(status) };
+	struct stat st;
 
 	(void)state;
-	assert_ok(truncate(path_of("cut"), 0));
-	assert_true(krepis_query(channel, &status) < 0);
+	assert_ok(fstat(krepis_channel_fd(channel), &st));
+	assert_ok(truncate(path_of("resized"), 0));
+	assert_error(krepis_query(channel, &status), EMEDIUMTYPE);
+	assert_ok(truncate(path_of("resized"), st.st_size + 1));
+	assert_error(krepis_query(channel, &status), EMEDIUMTYPE);
 	krepis_channel_close(channel);
-	assert_ok(krepis_unlink("cut"));
+	assert_ok(krepis_unlink("resized"));
+}
+
+static void attaching_nobody(void *arg)
+{
+	struct krepis_endpoint *endpoint;
+
+	become_nobody();
+	must(krepis_attach(arg, KREPIS_PRODUCER, 0, &endpoint) == -EACCES);
+	must(krepis_attach(arg, KREPIS_CONSUMER, 0, &endpoint) == -EACCES);
+}
+
+static void attaching_without_permission_is_refused(void **state)
+{
+	struct krepis_channel *channel = create("private");
+
+	(void)state;
+	assert_ok(krepis_unlink("private"));
+	if (!geteuid())
+		join_child(spawn(attaching_nobody, channel));
+	assert_true(connected(channel, channel));
+	krepis_channel_close(channel);
+	if (geteuid())
+		skip();
 }
 
 static void a_role_that_is_none_is_refused(void **state)
@@ -629,7 +655,8 @@ int main(void)
 		CLAIM(nothing_is_closed_and_detached),
 		CLAIM(descriptors_close_on_exec),
 		CLAIM(attaching_to_a_resized_file_is_refused),
-		CLAIM(querying_a_truncated_file_is_refused),
+		CLAIM(querying_a_resized_file_is_refused),
+		CLAIM(attaching_without_permission_is_refused),
 		CLAIM(a_role_that_is_none_is_refused),
 		CLAIM(unknown_flags_of_attach_are_refused),
 		CLAIM(an_admin_lock_held_too_long_is_a_timeout),

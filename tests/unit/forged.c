@@ -280,6 +280,49 @@ static void a_value_longer_than_its_buffer_is_refused(void **state)
 	close_pair(&p);
 }
 
+/* What @edit left in an unused channel: what those who attach say. */
+static void attaching_is_refused(const struct krepis_channel_options *options,
+				 void (*edit)(struct view *v, void *record), unsigned int roles)
+{
+	struct krepis_channel *channel = anonymous(options);
+	struct view v = open_view(channel);
+	unsigned int fds = open_fds(), count = threads();
+	struct krepis_endpoint *endpoint;
+
+	edit(&v, v.ring);
+	if (roles & 1 << KREPIS_PRODUCER)
+		assert_error(krepis_attach(channel, KREPIS_PRODUCER, 0, &endpoint), EPROTO);
+	if (roles & 1 << KREPIS_CONSUMER)
+		assert_error(krepis_attach(channel, KREPIS_CONSUMER, 0, &endpoint), EPROTO);
+	assert_int_equal(open_fds(), fds);
+	assert_int_equal(threads(), count);
+	assert_int_equal(status_of(channel).live, 0);
+	close_view(&v);
+	krepis_channel_close(channel);
+}
+
+static void impossible_exchange(struct view *v, void *record)
+{
+	(void)record;
+	v->exchange->word = 3;
+}
+
+static void floor_beyond_the_head(struct view *v, void *record)
+{
+	(void)record;
+	v->producer->floor = 8;
+}
+
+static void attaching_to_what_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	attaching_is_refused(SMALL_TRIPLE, impossible_exchange,
+			     1 << KREPIS_PRODUCER | 1 << KREPIS_CONSUMER);
+	attaching_is_refused(SMALL_RING(), odd_head, 1 << KREPIS_CONSUMER);
+	attaching_is_refused(SMALL_RING(.backpressure = KREPIS_OVERWRITE), floor_beyond_the_head,
+			     1 << KREPIS_CONSUMER);
+}
+
 /* A lapped consumer, whose producer stopped while it moved the marks. */
 static void marks_that_nobody_will_complete_stop_nobody(void **state)
 {
@@ -316,6 +359,7 @@ int main(void)
 		CLAIM(live_bits_without_a_slot_are_ignored),
 		CLAIM(an_exchange_word_that_cannot_be_is_refused),
 		CLAIM(a_value_longer_than_its_buffer_is_refused),
+		CLAIM(attaching_to_what_cannot_be_is_refused),
 		CLAIM(marks_that_nobody_will_complete_stop_nobody),
 	};
 

@@ -14,8 +14,10 @@ static struct krepis_buffer *acquire(struct krepis_endpoint *producer)
 
 static void publish(struct krepis_endpoint *producer, struct krepis_buffer *buffer, uint64_t seed)
 {
-	fill(krepis_buffer_data(buffer), krepis_buffer_size(buffer), seed);
-	assert_ok(krepis_publish(producer, buffer, 1, krepis_buffer_size(buffer), 0, KREPIS_NOWAIT));
+	size_t size = krepis_buffer_size(buffer);
+
+	fill(krepis_buffer_data(buffer), size, seed);
+	assert_ok(krepis_publish(producer, buffer, 1, size, 0, KREPIS_NOWAIT));
 }
 
 static struct krepis_msg receive(struct krepis_endpoint *consumer, uint64_t seed)

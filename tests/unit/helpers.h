@@ -76,8 +76,10 @@ void pause_for(uint64_t ns);	/* awake */
 
 /* ------------------------------------------------------------------------- channels */
 
-#define OPTIONS(...) \
-	(&(struct krepis_channel_options){ .size = sizeof(struct krepis_channel_options), __VA_ARGS__ })
+#define OPTIONS(...)                                            \
+	(&(struct krepis_channel_options){                      \
+		.size = sizeof(struct krepis_channel_options),  \
+		__VA_ARGS__ })
 
 /* A ring of one page with a few buffers of one page: full soon. What is given overrides. */
 #pragma GCC diagnostic ignored "-Woverride-init"

@@ -362,7 +362,8 @@ static void triple_with(const struct krepis_channel_options *options, const stru
 static void with_every_word_scribbled(const struct krepis_channel_options *options,
 				      void (*run)(const struct krepis_channel_options *options,
 						  const struct word *word,
-						  const struct nonsense *nonsense))
+						  const struct nonsense *nonsense),
+				      unsigned int stride)
 {
 	/* Keeps the library's thread from starting anew in each run. */
 	struct pair other = open_pair(SMALL_RING());
@@ -371,17 +372,21 @@ static void with_every_word_scribbled(const struct krepis_channel_options *optio
 	now_testing = name;
 	for (size_t w = 0; w < ARRAY_SIZE(words); w++) {
 		for (size_t n = 0; n < ARRAY_SIZE(nonsenses); n++) {
-			int64_t start = now_ns();
+			unsigned int tries = 0;
+			int64_t start;
 
-			if (under_sanitizer() && (w + n) % 4)
+			if ((w + n) % (under_sanitizer() ? 4 : stride))
 				continue;
 			snprintf(name, sizeof(name), "%s %s %#llx", words[w].name,
 				 nonsenses[n].add ? "+=" : "=",
 				 (unsigned long long)nonsenses[n].value);
-			run(options, &words[w], &nonsenses[n]);
-			if (now_ns() - start > 3000 * MS)
-				fail_msg("%s: took %lld ms", name,
-					 (long long)((now_ns() - start) / MS));
+			/* Slow three times is not the machine. */
+			do {
+				start = now_ns();
+				run(options, &words[w], &nonsenses[n]);
+			} while (now_ns() - start > 3000 * MS && ++tries < 3);
+			if (tries == 3)
+				fail_msg("%s: too slow", name);
 		}
 	}
 	close_pair(&other);
@@ -390,27 +395,28 @@ static void with_every_word_scribbled(const struct krepis_channel_options *optio
 static void no_word_of_a_blocking_ring_can_hurt(void **state)
 {
 	(void)state;
-	with_every_word_scribbled(SMALL_RING(.max_consumers = 2), ring_with);
+	with_every_word_scribbled(SMALL_RING(.max_consumers = 2), ring_with, 1);
 }
 
 static void no_word_of_a_failing_ring_can_hurt(void **state)
 {
 	(void)state;
+	/* Hardly another way than the blocking one: some of them will do. */
 	with_every_word_scribbled(SMALL_RING(.max_consumers = 2, .backpressure = KREPIS_FAIL),
-				  ring_with);
+				  ring_with, 4);
 }
 
 static void no_word_of_an_overwritten_ring_can_hurt(void **state)
 {
 	(void)state;
 	with_every_word_scribbled(SMALL_RING(.max_consumers = 2, .backpressure = KREPIS_OVERWRITE),
-				  ring_with);
+				  ring_with, 1);
 }
 
 static void no_word_of_a_triple_can_hurt(void **state)
 {
 	(void)state;
-	with_every_word_scribbled(SMALL_TRIPLE, triple_with);
+	with_every_word_scribbled(SMALL_TRIPLE, triple_with, 1);
 }
 
 /* ------------------------------------------------------------------- while they work */
