@@ -360,6 +360,9 @@ KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id, struct kre
 	if (n < 0)
 		return -errno;
 	c = CMSG_FIRSTHDR(&msg);
+	/* A descriptor that came and could not be put anywhere: the limit is reached. */
+	if (!c && (msg.msg_flags & MSG_CTRUNC))
+		return -EMFILE;
 	if (!c)
 		return n ? -EBADMSG : -KREPIS_PEER_GONE;
 	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
