@@ -30,6 +30,9 @@ int krepis_headers(struct krepis_desc *desc, struct krepis_producer *producer, v
 	n += krepis_own_evict(desc, 1);
 	n += krepis_own_sweep(desc, 1);
 	n += krepis_own_reclaim(desc);
+	krepis_own_recover(desc, 0);
+	krepis_own_forgo(desc, 1, 0, true);
+	n += krepis_triple_last(desc);
 	n += krepis_own_returned(desc, 1);
 	n += krepis_ring_admit(&w, g->ring_size, &live, 1, consumers, g->page_size);
 	n += krepis_ring_marks(producer, g->ring_size, &marks);
@@ -40,9 +43,9 @@ int krepis_headers(struct krepis_desc *desc, struct krepis_producer *producer, v
 	krepis_ring_describe(desc, 0, 0, 0);
 	krepis_ring_mark(producer, &marks);
 	krepis_ring_publish(producer, 0);
-	n += krepis_triple_publish(x, 0, 1);
+	n += krepis_triple_publish(x, &producer->back, 0, 1);
 	n += krepis_triple_pending(x);
-	n += krepis_triple_take(x, 0, &count);
+	n += krepis_triple_take(x, &producer->back, 0, &count);
 	n += krepis_triple_claim(x, &producer->back);
 	return n;
 }
