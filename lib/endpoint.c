@@ -104,13 +104,12 @@ int krepis_consumer_peer(struct krepis_endpoint *ep)
 {
 	uint32_t link = krepis_load_acquire(&ep->producer->link[ep->slot].word);
 
-	krepis_write(&ep->unsettled, false);
 	if (krepis_link_alive(link)) {
 		krepis_write(&ep->seen, true);
 		return 0;
 	}
-	if (krepis_link_died(link))
-		krepis_write(&ep->unsettled, ep->backend->sweep(ep) != 0);
+	if (krepis_link_died(link) && ep->backend->sweep(ep))
+		krepis_write(&ep->unsettled, true);
 	if (!krepis_read(&ep->seen) && krepis_load_acquire(&ep->info->producers) == ep->peers)
 		return 0;
 	/* One who came just now armed its link before it was counted. */
@@ -134,7 +133,8 @@ int krepis_producer_peer(struct krepis_endpoint *ep)
 
 		died |= krepis_link_died(krepis_load_acquire(&c->link.word));
 	}
-	krepis_write(&ep->unsettled, died && ep->backend->sweep(ep));
+	if (died && ep->backend->sweep(ep))
+		krepis_write(&ep->unsettled, true);
 	came = krepis_load_acquire(&ep->info->consumers) != ep->peers;
 	/* One who came just now set its live bit before it was counted. */
 	if (krepis_live(ep)) {

@@ -158,7 +158,7 @@ struct krepis_endpoint {
 	uint32_t slots;		/* bits that the geometry has */
 	bool fence;
 	bool seen;
-	bool unsettled;		/* atomic: a death that is not swept yet, so sleep in slices */
+	bool unsettled;		/* atomic: the last poll saw a death that it could not sweep */
 	int broken;
 	uint32_t peers;
 	uint32_t spin;
@@ -276,7 +276,8 @@ int krepis_status_fill(struct krepis_status *status, const struct krepis_backend
  * then it returns -EAGAIN.
  */
 int krepis_wait_briefly(struct krepis_endpoint *ep,
-			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg);
+			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg,
+			int64_t deadline);
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline);
 void krepis_wake(struct krepis_endpoint *ep);

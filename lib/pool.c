@@ -10,8 +10,9 @@
  *			all published -> other threads' magazines
  *
  * A magazine serves one thread (or a few that share a slot) without the pool's
- * lock. It is taken by a try-lock, so whoever finds it busy just goes on.
+ * lock. It is taken by a try-lock, so whoever finds it busy goes on to the next.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include "internal.h"
 #include "poison.h"
@@ -166,6 +167,19 @@ static uint32_t magazine_get(struct magazine *m)
 	return index;
 }
 
+/*
+ * As magazine_get(), but a busy magazine with buffers in it is waited for: whoever
+ * takes one of them wakes nobody, so a sleeper must not have passed the others over.
+ */
+static uint32_t magazine_steal(struct magazine *m)
+{
+	uint32_t index;
+
+	while ((index = magazine_get(m)) == NONE && krepis_read(&m->count))
+		sched_yield();
+	return index;
+}
+
 static bool magazine_put(struct magazine *m, uint32_t index)
 {
 	bool room;
@@ -209,7 +223,7 @@ int krepis_pool_get(struct krepis_endpoint *ep, struct krepis_buffer **out)
 	if (index == NONE)
 		index = pool_take(ep);
 	for (i = 0; index == NONE && p->magazines && i < MAGAZINES; i++)
-		index = magazine_get(&p->magazines[i]);
+		index = magazine_steal(&p->magazines[i]);
 	if (index == NONE)
 		return -EAGAIN;
 	buffer = &ep->buffers[index];
@@ -243,7 +257,8 @@ static int buffer_ready(struct krepis_endpoint *ep, void *arg)
 {
 	int err = buffer_get(ep, arg);
 
-	if (err == -EAGAIN && krepis_overwrites(ep) && krepis_evict_publish(ep))
+	/* The oldest records may be inline: go on until one gives up a buffer. */
+	while (err == -EAGAIN && krepis_overwrites(ep) && krepis_evict_publish(ep))
 		err = krepis_pool_get(ep, arg);
 	return err;
 }

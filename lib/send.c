@@ -11,6 +11,38 @@
 #include "internal.h"
 #include "poison.h"
 
+/*
+ * Overwrite: a predecessor died while it wrote the marks. Its floor is good; how
+ * many messages stand before it follows from those that stand behind it.
+ */
+static void mend_marks(struct krepis_endpoint *ep)
+{
+	struct krepis_producer *p = ep->producer;
+	struct krepis_ring_marks m = {
+		.floor = krepis_read(&p->floor),
+		.head = ep->sender.w.head,
+		.head_count = krepis_read(&p->head_count),
+	};
+	uint64_t at, count = 0;
+
+	if ((m.floor & 7) || m.head - m.floor > ep->geometry.ring_size)
+		m.floor = m.head;
+	for (at = m.floor; at != m.head; count++) {
+		struct krepis_record record;
+
+		if (krepis_ring_record(ep->ring + (at & ep->ring_mask), m.head - at,
+				       ep->geometry.inline_max, &record)) {
+			m.floor = m.head;
+			count = 0;
+			break;
+		}
+		at += krepis_record_bytes(record.len);
+	}
+	m.floor_count = m.head_count - count;
+	krepis_write(&p->version, krepis_read(&p->version) - 1);
+	krepis_ring_mark(p, &m);
+}
+
 /* What the last producer left: its head is where we go on, if it can be one. */
 int krepis_sender_init(struct krepis_endpoint *ep)
 {
@@ -29,9 +61,8 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 	}
 	if (!krepis_overwrites(ep))
 		return 0;
-	/* A predecessor may have died between the two versions. */
 	if (krepis_read(&ep->producer->version) & 1)
-		krepis_write(&ep->producer->version, krepis_read(&ep->producer->version) + 1);
+		mend_marks(ep);
 	if (krepis_ring_marks(ep->producer, size, &w->marks) || w->marks.head != w->head)
 		w->marks = (struct krepis_ring_marks){ .floor = w->head, .head = w->head };
 	w->limit = w->marks.floor + size;
@@ -147,9 +178,9 @@ static int wait_for_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t dea
 
 	if (deadline != KREPIS_NOWAIT) {
 		krepis_write(&ep->producer->need, ep->sender.w.head + enough - ep->geometry.ring_size);
-		err = krepis_wait_briefly(ep, krepis_send_ready, &enough);
+		err = krepis_wait_briefly(ep, krepis_send_ready, &enough, deadline);
 		krepis_write(&ep->producer->need, 0);
-		if (err != -EAGAIN)
+		if (err != -EAGAIN && err != -ETIMEDOUT)
 			return err;
 	}
 	return krepis_wait_until(ep, krepis_send_ready, &bytes, deadline);

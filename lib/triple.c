@@ -59,10 +59,13 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 	int index = -EAGAIN;
 	uint32_t middle;
 
-	/* The other side may have lost its processor in the middle of an exchange. */
+	/*
+	 * The other side may have lost its processor in the middle of an exchange, or
+	 * be dying there: while its lock is held it may still end it.
+	 */
 	while (other_attached && krepis_deadline_ns(0) < deadline) {
 		index = krepis_triple_claim(ep->exchange, other);
-		if (index != -EAGAIN || !krepis_link_alive(krepis_read(link)))
+		if (index != -EAGAIN)
 			break;
 		sched_yield();
 	}

@@ -208,16 +208,18 @@ static int sleep_once(struct krepis_endpoint *ep,
 
 	sleep_prepare(&s, ep);
 	fenced = announce(ep->waiter);
-	if (!fenced || krepis_read(&ep->unsettled))
-		limit_ns = SLICE_NS;
-	if (limit_ns) {
-		int64_t limit = now_ns() + limit_ns;
-
-		until = limit < deadline ? limit : deadline;
-	}
 	ep->calm = 0;
+	krepis_write(&ep->unsettled, false);
 	err = check(ep, poll, arg);
 	if (err == -EAGAIN) {
+		/* Who sweeps now may end without a word to us: look again soon. */
+		if (!limit_ns && (!fenced || krepis_read(&ep->unsettled)))
+			limit_ns = SLICE_NS;
+		if (limit_ns) {
+			int64_t limit = now_ns() + limit_ns;
+
+			until = limit < deadline ? limit : deadline;
+		}
 		krepis_count(&ep->counters->waits, 1);
 		err = sleep_until(&s, until);
 		if (!err || (err == -ETIMEDOUT && until < deadline) ||
@@ -260,11 +262,12 @@ static int spin(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *
 }
 
 int krepis_wait_briefly(struct krepis_endpoint *ep,
-			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg)
+			int (*poll)(struct krepis_endpoint *ep, void *arg), void *arg,
+			int64_t deadline)
 {
 	int err = spin(ep, poll, arg);
 
-	return err == -EAGAIN ? sleep_once(ep, poll, arg, BRIEFLY_NS, KREPIS_FOREVER) : err;
+	return err == -EAGAIN ? sleep_once(ep, poll, arg, BRIEFLY_NS, deadline) : err;
 }
 
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),

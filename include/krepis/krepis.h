@@ -372,7 +372,8 @@ KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *endpoint,
  * is not copied silently: use krepis_acquire(); -EAGAIN no room under
  * KREPIS_FAIL; -ENOTCONN no consumer ever attached; -KREPIS_PEER_GONE the last
  * one has gone; -EINVAL not a producer of a ring; -EBUSY between
- * krepis_send_begin() and its commit.
+ * krepis_send_begin() and its commit; of a message in a buffer also those of
+ * krepis_publish().
  */
 KREPIS_API int krepis_send(struct krepis_endpoint *endpoint, uint16_t type, const void *data,
 			   size_t len, int64_t deadline);
