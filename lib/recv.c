@@ -181,8 +181,7 @@ static int lost(struct krepis_endpoint *ep, struct krepis_msg *msg, uint64_t cou
 
 /*
  * The producer overtook us: go on with the oldest whole record. If it died while
- * it moved the marks nobody will complete them: its floor is good, as it is
- * written before anything is overwritten, and the count may be off by one move.
+ * it moved the marks nobody will complete them, and we count for ourselves.
  */
 static int lapped(struct krepis_endpoint *ep, struct krepis_msg *msg)
 {
@@ -192,8 +191,12 @@ static int lapped(struct krepis_endpoint *ep, struct krepis_msg *msg)
 	int err;
 
 	err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
-	if (err == -EAGAIN && !krepis_consumer_peer(ep))
-		return err;
+	if (err == -EAGAIN) {
+		if (!krepis_consumer_peer(ep))
+			return err;
+		krepis_ring_recount(ep->producer, ep->ring, ep->geometry.ring_size,
+				    ep->geometry.inline_max, &marks);
+	}
 	if (err == -EPROTO || (int64_t)(marks.floor - r->pos) <= 0 || (marks.floor & 7))
 		return broken(ep);
 	most = (marks.floor - r->pos) / sizeof(struct krepis_record);

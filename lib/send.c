@@ -11,36 +11,16 @@
 #include "internal.h"
 #include "poison.h"
 
-/*
- * Overwrite: a predecessor died while it wrote the marks. Its floor is good; how
- * many messages stand before it follows from those that stand behind it.
- */
+/* Overwrite: a predecessor died while it wrote the marks. */
 static void mend_marks(struct krepis_endpoint *ep)
 {
 	struct krepis_producer *p = ep->producer;
-	struct krepis_ring_marks m = {
-		.floor = krepis_read(&p->floor),
-		.head = ep->sender.w.head,
-		.head_count = krepis_read(&p->head_count),
-	};
-	uint64_t at, count = 0;
+	struct krepis_ring_marks marks;
 
-	if ((m.floor & 7) || m.head - m.floor > ep->geometry.ring_size)
-		m.floor = m.head;
-	for (at = m.floor; at != m.head; count++) {
-		struct krepis_record record;
-
-		if (krepis_ring_record(ep->ring + (at & ep->ring_mask), m.head - at,
-				       ep->geometry.inline_max, &record)) {
-			m.floor = m.head;
-			count = 0;
-			break;
-		}
-		at += krepis_record_bytes(record.len);
-	}
-	m.floor_count = m.head_count - count;
+	krepis_ring_recount(p, ep->ring, ep->geometry.ring_size, ep->geometry.inline_max, &marks);
+	marks.head = ep->sender.w.head;
 	krepis_write(&p->version, krepis_read(&p->version) - 1);
-	krepis_ring_mark(p, &m);
+	krepis_ring_mark(p, &marks);
 }
 
 /* What the last producer left: its head is where we go on, if it can be one. */

@@ -189,8 +189,9 @@ static inline void krepis_ring_mark(struct krepis_producer *producer,
 
 	krepis_write(&producer->version, version + 1);
 	krepis_wmb();
-	krepis_write(&producer->floor, marks->floor);
+	/* Each count before its position: see krepis_ring_recount(). */
 	krepis_write(&producer->floor_count, marks->floor_count);
+	krepis_store_release(&producer->floor, marks->floor);
 	krepis_write(&producer->head_count, marks->head_count);
 	krepis_store_release(&producer->head, marks->head);
 	krepis_store_release(&producer->version, version + 2);
@@ -224,6 +225,40 @@ static inline int krepis_ring_marks(struct krepis_producer *producer, __u64 size
 		return 0;
 	}
 	return -EAGAIN;
+}
+
+/*
+ * Overwrite: reads the marks of a producer that died while it wrote them. Nobody
+ * writes any more. Floor and head are good; of the two counts at most one is
+ * ahead of its position. So what stands before the floor is the smaller of what
+ * the one count says, and what the other says less the messages in between. The
+ * heir and the consumers count alike. @data is the ring.
+ */
+static inline void krepis_ring_recount(struct krepis_producer *producer, const void *data,
+				       __u64 size, __u32 inline_max,
+				       struct krepis_ring_marks *marks)
+{
+	struct krepis_record record;
+	__u64 at, before, count = 0;
+
+	marks->head = krepis_load_acquire(&producer->head) & ~7ULL;
+	marks->floor = krepis_read(&producer->floor);
+	marks->floor_count = krepis_read(&producer->floor_count);
+	if ((marks->floor & 7) || marks->head - marks->floor > size)
+		marks->floor = marks->head;
+	for (at = marks->floor; at != marks->head; count++) {
+		if (krepis_ring_record((const char *)data + (at & (size - 1)), marks->head - at,
+				       inline_max, &record)) {
+			marks->floor = marks->head;
+			count = 0;
+			break;
+		}
+		at += krepis_record_bytes(record.len);
+	}
+	before = krepis_read(&producer->head_count) - count;
+	if ((__s64)(before - marks->floor_count) < 0)
+		marks->floor_count = before;
+	marks->head_count = marks->floor_count + count;
 }
 
 /*
