@@ -13,7 +13,7 @@
  *
  * Locks, outermost first: the admin lock of a channel (between processes, an OFD
  * lock, backend_shm.c), keeper_lock (keeper.c), pool.lock and magazine.busy
- * (pool.c; never both with each other's owner waiting: magazines are only tried).
+ * (pool.c; no thread holds two of them).
  */
 #ifndef _KREPIS_INTERNAL_H
 #define _KREPIS_INTERNAL_H

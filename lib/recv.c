@@ -25,11 +25,11 @@ static int start_overwrite(struct krepis_endpoint *ep)
 	do {
 		err = krepis_ring_marks(ep->producer, ep->geometry.ring_size, &marks);
 	} while (err == -EAGAIN && --tries);
+	/* A producer that died in between left it so. */
 	if (err == -EAGAIN) {
-		/* A producer that died in between left it so; the next one mends it. */
-		marks.head = krepis_load_acquire(&ep->producer->head);
-		marks.head_count = krepis_read(&ep->producer->head_count);
-		err = marks.head & 7 ? -EPROTO : 0;
+		krepis_ring_recount(ep->producer, ep->ring, ep->geometry.ring_size,
+				    ep->geometry.inline_max, &marks);
+		err = 0;
 	}
 	r->pos = marks.head;
 	r->count = marks.head_count;
