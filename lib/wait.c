@@ -114,6 +114,9 @@ static int sleep_until(struct sleep *s, int64_t until)
 	struct timespec ts = to_timespec(until);
 	long rc;
 
+	/* No time before the clock's start: the kernel would call it nonsense. */
+	if (until < 0)
+		return -ETIMEDOUT;
 	if (__atomic_load_n(&missing, __ATOMIC_RELAXED))
 		return sleep_slice(s, until);
 	rc = syscall(SYS_futex_waitv, s->words, s->count, 0,
@@ -122,7 +125,8 @@ static int sleep_until(struct sleep *s, int64_t until)
 		return 0;
 	if (errno == ETIMEDOUT || errno == EINTR)
 		return -errno;
-	__atomic_store_n(&missing, true, __ATOMIC_RELAXED);
+	if (errno == ENOSYS || errno == EPERM)
+		__atomic_store_n(&missing, true, __ATOMIC_RELAXED);
 	return sleep_slice(s, until);
 }
 
