@@ -126,30 +126,22 @@ static void epoch_changed(struct krepis_endpoint *ep)
 	krepis_futex_wake(&ep->info->epoch);
 }
 
+/* The buffers of a triple are never swept: its exchange word says whose they are. */
+static uint32_t swept_buffers(const struct krepis_endpoint *ep)
+{
+	return ep->geometry.kind == KREPIS_RING ? ep->geometry.buffer_count : 0;
+}
+
 /* Takes what consumer @i holds or would have received. Admin lock held. */
 static void sweep_holds(struct krepis_endpoint *ep, unsigned int i)
 {
-	uint32_t n;
-
-	krepis_fetch_andnot(&ep->info->live, 1U << i);
-	/* Pairs with the one after the grant in krepis_own_publish(). */
-	krepis_mb_after_atomic();
-	if (ep->geometry.kind != KREPIS_RING)
-		return;
-	for (n = 0; n < ep->geometry.buffer_count; n++)
-		krepis_own_sweep(&ep->desc[n], 1U << i);
+	krepis_own_sweep_consumer(ep->info, ep->desc, swept_buffers(ep), 1U << i);
 }
 
 /* Takes back what a producer left behind that has stopped for good. Admin lock held. */
 static void sweep_producer(struct krepis_endpoint *ep)
 {
-	uint64_t head = krepis_load_acquire(&ep->producer->head);
-	uint32_t n;
-
-	if (ep->geometry.kind != KREPIS_RING)
-		return;
-	for (n = 0; n < ep->geometry.buffer_count; n++)
-		krepis_own_recover(&ep->desc[n], head);
+	krepis_own_sweep_producer(ep->producer, ep->desc, swept_buffers(ep));
 }
 
 static void clear_links(struct krepis_link *links, unsigned int count)

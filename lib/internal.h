@@ -361,6 +361,7 @@ void krepis_sender_finish(struct krepis_endpoint *ep);
 int krepis_receiver_init(struct krepis_endpoint *ep);
 void krepis_recv_done(struct krepis_endpoint *ep);
 int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached);
+int krepis_triple_start(struct krepis_endpoint *ep);
 bool krepis_evict_publish(struct krepis_endpoint *ep);
 int krepis_recv_ready(struct krepis_endpoint *ep, void *arg);
 int krepis_send_ready(struct krepis_endpoint *ep, void *arg);

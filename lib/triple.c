@@ -34,13 +34,16 @@ static int receive(struct krepis_endpoint *ep)
 	return 0;
 }
 
-/* With nobody at the other side: of the two buffers the newer one for a consumer. */
-static int pick(struct krepis_endpoint *ep, uint32_t middle)
+/* The slot is ours, and the buffer is noted. */
+int krepis_triple_start(struct krepis_endpoint *ep)
 {
-	uint32_t a = (middle + 1) % KREPIS_TRIPLE_BUFFERS, b = (middle + 2) % KREPIS_TRIPLE_BUFFERS;
-	bool a_is_newer = krepis_read(&ep->desc[a].sequence) > krepis_read(&ep->desc[b].sequence);
+	uint32_t index = krepis_read(own_note(ep));
 
-	return (int)(a_is_newer == (ep->role == KREPIS_CONSUMER) ? a : b);
+	if (index >= KREPIS_TRIPLE_BUFFERS)
+		return -EPROTO;
+	ep->triple.index = index;
+	ep->triple.count = krepis_triple_last(ep->desc);
+	return ep->role == KREPIS_CONSUMER ? receive(ep) : 0;
 }
 
 /*
@@ -56,8 +59,8 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 	const __u32 *link = ep->role == KREPIS_PRODUCER ? &krepis_peer(ep, 0)->link.word :
 							  &ep->producer->link[0].word;
 	int64_t deadline = krepis_deadline_ms(100);
+	bool consumer = ep->role == KREPIS_CONSUMER;
 	int index = -EAGAIN;
-	uint32_t middle;
 
 	/*
 	 * The other side may have lost its processor in the middle of an exchange, or
@@ -71,22 +74,12 @@ int krepis_triple_init(struct krepis_endpoint *ep, bool other_attached)
 	}
 	if (index == -EAGAIN && other_attached && krepis_link_alive(krepis_read(link)))
 		return -ETIMEDOUT;
-	if (index == -EAGAIN) {
-		middle = krepis_triple_index(krepis_load_acquire(&ep->exchange->word));
-		if (middle >= KREPIS_TRIPLE_BUFFERS)
-			return -EPROTO;
-		index = pick(ep, middle);
-	}
-	krepis_store_release(own_note(ep), (uint32_t)index);
-	ep->triple.index = (uint32_t)index;
-	/*
-	 * A producer may find a value that its predecessor numbered, and died before it
-	 * was published. It will be half overwritten when a consumer next looks at it.
-	 */
-	if (ep->role == KREPIS_PRODUCER)
-		krepis_write(&ep->desc[index].sequence, 0);
-	ep->triple.count = krepis_triple_last(ep->desc);
-	return ep->role == KREPIS_CONSUMER ? receive(ep) : 0;
+	if (index == -EAGAIN)
+		index = krepis_triple_pick(ep->exchange, ep->desc, consumer);
+	if (index < 0)
+		return index;
+	krepis_triple_adopt(ep->desc, own_note(ep), (uint32_t)index, consumer);
+	return krepis_triple_start(ep);
 }
 
 static inline int triple_check(const struct krepis_endpoint *ep, uint32_t role)

@@ -346,4 +346,31 @@ static inline void krepis_own_forgo(struct krepis_desc *desc, __u32 bit, __u64 p
 		krepis_own_drop(desc, generation, bit);
 }
 
+/*
+ * Consumer @bit is gone: takes back what it holds or would have received. Under
+ * the admin lock, which lets nobody else have the bit meanwhile.
+ */
+static inline void krepis_own_sweep_consumer(struct krepis_info *info, struct krepis_desc *desc,
+					     __u32 count, __u32 bit)
+{
+	__u32 i;
+
+	krepis_fetch_andnot(&info->live, bit);
+	/* Pairs with the one after the grant in krepis_own_publish(). */
+	krepis_mb_after_atomic();
+	for (i = 0; i < count; i++)
+		krepis_own_sweep(&desc[i], bit);
+}
+
+/* The producer is gone for good: takes back what it left. Under the admin lock. */
+static inline void krepis_own_sweep_producer(struct krepis_producer *producer,
+					     struct krepis_desc *desc, __u32 count)
+{
+	__u64 head = krepis_load_acquire(&producer->head);
+	__u32 i;
+
+	for (i = 0; i < count; i++)
+		krepis_own_recover(&desc[i], head);
+}
+
 #endif /* _KREPIS_OWNERSHIP_H */

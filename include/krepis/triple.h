@@ -119,6 +119,33 @@ static inline int krepis_triple_claim(struct krepis_exchange *x, const __u32 *ot
 	return (int)(KREPIS_TRIPLE_BUFFERS - note - middle);
 }
 
+/* With nobody at the other side: of the two buffers the newer one for a consumer. */
+static inline int krepis_triple_pick(struct krepis_exchange *x, struct krepis_desc *desc,
+				     bool consumer)
+{
+	__u32 middle = krepis_triple_index(krepis_load_acquire(&x->word));
+	__u32 a = (middle + 1) % KREPIS_TRIPLE_BUFFERS, b = (middle + 2) % KREPIS_TRIPLE_BUFFERS;
+
+	if (middle >= KREPIS_TRIPLE_BUFFERS)
+		return -EPROTO;
+	if (krepis_read(&desc[a].sequence) > krepis_read(&desc[b].sequence))
+		return (int)(consumer ? a : b);
+	return (int)(consumer ? b : a);
+}
+
+/*
+ * The attaching side has found its buffer: notes it. A producer may find a value
+ * that its predecessor numbered, and died before it was published: it will be
+ * half overwritten when a consumer next looks at it.
+ */
+static inline void krepis_triple_adopt(struct krepis_desc *desc, __u32 *note, __u32 index,
+				       bool consumer)
+{
+	krepis_store_release(note, index);
+	if (!consumer)
+		krepis_write(&desc[index].sequence, 0);
+}
+
 /*
  * The number of the last publication. It stands in the descriptors: the count in
  * the exchange word is behind them after a take that began before it.

@@ -21,6 +21,7 @@
 #ifndef _UAPI_LINUX_KREPIS_H
 #define _UAPI_LINUX_KREPIS_H
 
+#include <linux/ioctl.h>
 #include <linux/types.h>
 
 #define KREPIS_MAGIC		0x003173697065724bULL	/* "Krepis1\0" */
@@ -145,14 +146,17 @@ struct krepis_record {
 
 /**
  * struct krepis_link - tells one peer that its other side is alive
- * @word:	0: nobody; a thread id with FUTEX_WAITERS: alive; FUTEX_OWNER_DIED: dead
- *		and not yet swept. In the shm backend the kernel's robust-futex walk
- *		writes the last and wakes the peer; see Documentation/design/death.md
+ * @word:	0: nobody; KREPIS_LINK_ALIVE, or a thread id with FUTEX_WAITERS: alive;
+ *		FUTEX_OWNER_DIED: dead and not yet swept. In the shm backend the kernel's
+ *		robust-futex walk writes the last and wakes the peer; see
+ *		Documentation/design/death.md. The module sweeps first and writes 0
  */
 struct krepis_link {
 	__u32 word;
 	__u32 reserved;
 };
+
+#define KREPIS_LINK_ALIVE	1U	/* written by the module */
 
 /**
  * struct krepis_waiter - how one side sleeps and wakes the other
@@ -226,6 +230,9 @@ struct krepis_geometry {
  * @consumers:	consumers that ever attached
  * @deaths:	endpoints that went without detaching
  * @producer_deaths: those of them that were producers
+ * @event:	module: event[0] is the producer's, event[1 + i] consumer i's. Grows whenever
+ *		the other side calls KREPIS_IOC_WAKE, comes or goes: what KREPIS_IOC_WAIT
+ *		waits for
  *
  * The first 128 bytes never change. The rest is written by the kernel (kmod) or
  * by the process that holds the channel's admin lock (shm).
@@ -243,6 +250,8 @@ struct krepis_info {
 	__u32 deaths;
 	__u32 producer_deaths;
 	__u32 reserved1[26];
+	__u32 event[1 + KREPIS_MAX_CONSUMERS];
+	__u32 reserved2[31];
 };
 
 /**
@@ -298,6 +307,218 @@ struct krepis_consumer {
 	__u64 pad3[10];
 };
 
+/*
+ * The module's commands. On a file of a krepis file system: SETUP, QUERY and
+ * ATTACH; on the endpoint that ATTACH returns: all others and QUERY, and mmap(2)
+ * at the offsets of the layout, and poll(2). Each works as ioctl(2) and as
+ * io_uring's IORING_OP_URING_CMD. Documentation/userspace-api/module.md tells every
+ * error.
+ *
+ * Every argument begins with its size in bytes. A longer one whose tail is zero
+ * is taken; other tails, unknown flags and reserved fields that are not zero are
+ * refused. The numbers below encode the size word alone, so that they stay when
+ * an argument grows.
+ */
+#define KREPIS_SUPER_MAGIC	0x6b727073	/* statfs(2): "krps" */
+
+#define KREPIS_IOC		0xEA
+#define KREPIS_IOC_SETUP	_IOWR(KREPIS_IOC, 0x01, __u32)	/* krepis_setup */
+#define KREPIS_IOC_QUERY	_IOWR(KREPIS_IOC, 0x02, __u32)	/* krepis_info_query */
+#define KREPIS_IOC_ATTACH	_IOWR(KREPIS_IOC, 0x03, __u32)	/* krepis_attach_args */
+#define KREPIS_IOC_DETACH	_IOWR(KREPIS_IOC, 0x04, __u32)	/* krepis_none */
+#define KREPIS_IOC_RESTRICT	_IOWR(KREPIS_IOC, 0x05, __u32)	/* krepis_rights */
+#define KREPIS_IOC_DERIVE	_IOWR(KREPIS_IOC, 0x06, __u32)	/* krepis_rights */
+#define KREPIS_IOC_WAIT		_IOWR(KREPIS_IOC, 0x07, __u32)	/* krepis_wait_args */
+#define KREPIS_IOC_WAKE		_IOWR(KREPIS_IOC, 0x08, __u32)	/* krepis_wake_args */
+#define KREPIS_IOC_HANDOFF	_IOWR(KREPIS_IOC, 0x09, __u32)	/* krepis_handoff */
+#define KREPIS_IOC_RELEASE	_IOWR(KREPIS_IOC, 0x0a, __u32)	/* krepis_release_args */
+
+/* What an endpoint's descriptor allows. They only ever shrink. */
+#define KREPIS_RIGHT_READ	(1U << 0)	/* map for reading, QUERY */
+#define KREPIS_RIGHT_WRITE	(1U << 1)	/* map what its role writes, HANDOFF, RELEASE */
+#define KREPIS_RIGHT_WAIT	(1U << 2)	/* WAIT, poll(2) */
+#define KREPIS_RIGHT_WAKE	(1U << 3)	/* WAKE */
+#define KREPIS_RIGHT_DERIVE	(1U << 4)	/* DERIVE */
+#define KREPIS_RIGHT_ALL	((1U << 5) - 1)
+
+/**
+ * struct krepis_setup - makes a channel of an empty file, once
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @geometry:	its shape
+ */
+struct krepis_setup {
+	__u32 size;
+	__u32 flags;
+	struct krepis_geometry geometry;
+};
+
+/**
+ * struct krepis_info_query - what the kernel knows of a channel
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @geometry:	out: as it was set up
+ * @channel_bytes: out: memory of the channel
+ * @live:	out: bit i: consumer i is attached
+ * @producer:	out: 1 if a producer is attached
+ * @epoch:	out: comings and goings
+ * @deaths:	out: endpoints that went without KREPIS_IOC_DETACH
+ * @producer_deaths: out: those that were producers
+ * @role:	out: of an endpoint, enum krepis_role; else 0
+ * @slot:	out: of a consumer's endpoint: its number
+ * @rights:	out: of an endpoint, KREPIS_RIGHT_*
+ * @reserved:	0
+ * @counters:	out: of the producer, then of each consumer; written by their owners
+ */
+struct krepis_info_query {
+	__u32 size;
+	__u32 flags;
+	struct krepis_geometry geometry;
+	__u64 channel_bytes;
+	__u32 live;
+	__u32 producer;
+	__u32 epoch;
+	__u32 deaths;
+	__u32 producer_deaths;
+	__u32 role;
+	__u32 slot;
+	__u32 rights;
+	__u64 reserved[2];
+	struct krepis_counters counters[1 + KREPIS_MAX_CONSUMERS];
+};
+
+/**
+ * struct krepis_attach_args - takes a side of a channel; returns its descriptor
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @role:	enum krepis_role. A producer needs a file opened for writing, a consumer
+ *		one opened for reading
+ * @rights:	KREPIS_RIGHT_*, not 0
+ */
+struct krepis_attach_args {
+	__u32 size;
+	__u32 flags;
+	__u32 role;
+	__u32 rights;
+};
+
+/**
+ * struct krepis_none - a command without arguments
+ * @size:	of this structure, bytes
+ * @flags:	0
+ */
+struct krepis_none {
+	__u32 size;
+	__u32 flags;
+};
+
+/**
+ * struct krepis_rights - fewer rights, for this descriptor or for a new one
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @rights:	a subset of the descriptor's; DERIVE: not 0
+ * @reserved:	0
+ */
+struct krepis_rights {
+	__u32 size;
+	__u32 flags;
+	__u32 rights;
+	__u32 reserved;
+};
+
+/**
+ * struct krepis_wait_args - sleeps while a word holds a value
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @at:		place of the word in the channel, a multiple of 4 before the ring; as a
+ *		rule the own one of krepis_info.event. It is read again after every
+ *		event of this endpoint
+ * @value:	what it holds
+ * @reserved:	0
+ * @deadline_ns: CLOCK_MONOTONIC; INT64_MAX for none, as io_uring requires
+ */
+struct krepis_wait_args {
+	__u32 size;
+	__u32 flags;
+	__u64 at;
+	__u32 value;
+	__u32 reserved;
+	__s64 deadline_ns;
+};
+
+/**
+ * struct krepis_wake_args - makes an event for the other side
+ * @size:	of this structure, bytes
+ * @flags:	KREPIS_WAKE_SELF: for this endpoint instead
+ * @consumers:	a producer's: whom; bits of those who are not there are ignored. A
+ *		consumer's: 0
+ * @reserved:	0
+ */
+struct krepis_wake_args {
+	__u32 size;
+	__u32 flags;
+	__u32 consumers;
+	__u32 reserved;
+};
+
+#define KREPIS_WAKE_SELF	(1U << 0)
+
+/**
+ * struct krepis_handoff - gives a buffer to the consumers
+ * @size:	of this structure, bytes
+ * @flags:	KREPIS_HANDOFF_WAKE: wakes the consumers as well
+ * @handle:	the buffer, in the producer's life of it
+ * @len:	bytes of payload
+ * @type:	the message's type
+ * @msg_flags:	KREPIS_MSG_CRC32C or 0
+ * @crc32c:	CRC32C of the payload if @msg_flags says so
+ * @reserved:	0
+ * @sequence:	position of the record that will carry the handle
+ */
+struct krepis_handoff {
+	__u32 size;
+	__u32 flags;
+	struct krepis_handle handle;
+	__u32 len;
+	__u16 type;
+	__u16 msg_flags;
+	__u32 crc32c;
+	__u32 reserved;
+	__u64 sequence;
+};
+
+#define KREPIS_HANDOFF_WAKE	(1U << 0)
+
+/**
+ * struct krepis_release_args - lets go of a buffer
+ * @size:	of this structure, bytes
+ * @flags:	0
+ * @handle:	as it was received
+ */
+struct krepis_release_args {
+	__u32 size;
+	__u32 flags;
+	struct krepis_handle handle;
+};
+
+/**
+ * struct krepis_uring - the command area of an IORING_OP_URING_CMD
+ * @args:	address of @count arguments in a row, each of the size that the first tells
+ * @count:	1 to KREPIS_MAX_BATCH. The arguments are executed in order up to the
+ *		first that fails. The result is how many succeeded, or the error if
+ *		none did; of a single one it is what ioctl(2) would return
+ * @reserved:	0
+ *
+ * sqe->cmd_op is KREPIS_IOC_*.
+ */
+struct krepis_uring {
+	__u64 args;
+	__u32 count;
+	__u32 reserved;
+};
+
+#define KREPIS_MAX_BATCH	1024
+
 #ifndef __KREPIS_ASSERT
 #ifdef __cplusplus
 #define __KREPIS_ASSERT(x) static_assert(x, #x)
@@ -314,8 +535,18 @@ __KREPIS_ASSERT(sizeof(struct krepis_link) == 8);
 __KREPIS_ASSERT(sizeof(struct krepis_waiter) == 8);
 __KREPIS_ASSERT(sizeof(struct krepis_counters) == 40);
 __KREPIS_ASSERT(sizeof(struct krepis_geometry) == 48);
-__KREPIS_ASSERT(sizeof(struct krepis_info) == 256);
+__KREPIS_ASSERT(sizeof(struct krepis_info) == 512);
 __KREPIS_ASSERT(sizeof(struct krepis_producer) == 768);
 __KREPIS_ASSERT(sizeof(struct krepis_consumer) == 384);
+__KREPIS_ASSERT(sizeof(struct krepis_setup) == 56);
+__KREPIS_ASSERT(sizeof(struct krepis_info_query) == 1432);
+__KREPIS_ASSERT(sizeof(struct krepis_attach_args) == 16);
+__KREPIS_ASSERT(sizeof(struct krepis_none) == 8);
+__KREPIS_ASSERT(sizeof(struct krepis_rights) == 16);
+__KREPIS_ASSERT(sizeof(struct krepis_wait_args) == 32);
+__KREPIS_ASSERT(sizeof(struct krepis_wake_args) == 16);
+__KREPIS_ASSERT(sizeof(struct krepis_handoff) == 40);
+__KREPIS_ASSERT(sizeof(struct krepis_release_args) == 16);
+__KREPIS_ASSERT(sizeof(struct krepis_uring) == 16);
 
 #endif /* _UAPI_LINUX_KREPIS_H */
