@@ -4,6 +4,7 @@
 #	make demo		installs what is missing, builds, shows the main job on real files
 #	make check		installs what is missing, builds, runs every test
 #	make bench		measures, beside other ways, into build/bench/native.json
+#	make kmod		the module for the running kernel; KVER=... or KDIR=... for another
 #	make install		under PREFIX (/usr/local), honours DESTDIR
 #
 # VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
@@ -34,7 +35,13 @@ HAVE_PROTOBUF := $(shell pkg-config --exists libprotobuf-c 2>/dev/null && echo y
 
 SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))
 
-.PHONY: all lib tool tests check demo bench install clean deps format
+# The module: built in a copy, because the kernel's build system leaves its objects
+# beside the sources.
+KVER	?= $(shell uname -r)
+KDIR	?= /lib/modules/$(KVER)/build
+KOUT	?= build/kmod/$(KVER)
+
+.PHONY: all lib tool kmod tests check demo bench install clean deps format
 all: lib tool
 
 lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a)
@@ -63,6 +70,15 @@ $(OUT)/libkrepis-protobuf.a: $(OUT)/lib/protobuf.o
 
 $(OUT)/krepis: $(TOOL_OBJ) $(OUT)/libkrepis.a
 	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ -lcrypto -pthread
+
+kmod:
+	@[ -e $(KDIR)/Makefile ] || { \
+		echo "krepis: no kernel headers at $(KDIR)." >&2; \
+		echo "krepis: install them (Debian: apt-get install linux-headers-$(KVER))," \
+			"or say where they are: make kmod KDIR=..." >&2; exit 1; }
+	@mkdir -p $(KOUT)
+	@cp -Rpu Kbuild kmod include $(KOUT)/
+	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) KREPIS_VERSION=$(VERSION) modules
 
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 
