@@ -60,6 +60,7 @@ static void clean_page(struct krepis_channel *ch, const struct krepis_endpoint *
 		waiter = &c->waiter;
 		/* Some older head, so that the producer leaves this ring's worth alone. */
 		krepis_ring_consume(c, smp_load_acquire(&ch->producer->head));
+		WRITE_ONCE(c->joined, 0);
 	}
 	/* Its sleep is over. Numbers go on, so that none is taken for another. */
 	WRITE_ONCE(waiter->waiting, READ_ONCE(waiter->waiting) & ~(KREPIS_ASLEEP | KREPIS_FENCE));

@@ -33,7 +33,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include "internal.h"
 #include "poison.h"
@@ -221,14 +220,7 @@ static int shm_sweep(struct krepis_endpoint *ep)
 
 /* ------------------------------------------------------------------ creation */
 
-static bool is_tmpfs(int fd)
-{
-	struct statfs fs;
-
-	return !fstatfs(fd, &fs) && (unsigned long)fs.f_type == TMPFS_MAGIC;
-}
-
-static int reserve(int fd, const struct krepis_geometry *g)
+static int shm_format(int fd, const struct krepis_geometry *g)
 {
 	struct krepis_layout l = krepis_layout(g);
 	void *control;
@@ -249,14 +241,14 @@ static int reserve(int fd, const struct krepis_geometry *g)
 	return 0;
 }
 
-static int create_anonymous(const struct krepis_geometry *g, int *out)
+int krepis_shm_memfd(const struct krepis_geometry *g, int *out)
 {
 	int fd = memfd_create("krepis", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	err = reserve(fd, g);
+	err = shm_format(fd, g);
 	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		err = -errno;
 	if (err)
@@ -266,82 +258,35 @@ static int create_anonymous(const struct krepis_geometry *g, int *out)
 	return err;
 }
 
-/* The name appears last: who opens it finds a complete channel. */
-static int create_named(const char *path, const struct krepis_geometry *g, uint32_t mode, int *out)
+/* By read(2): a file that shrinks under us gives a short read, and not a signal. */
+static int shm_probe(int fd, struct krepis_geometry *g)
 {
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX], self[32];
-	int fd, err;
+	struct krepis_info info;
+	ssize_t n;
 
-	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-	if (fd < 0)
-		return errno == EISDIR ? -EOPNOTSUPP : -errno;
-	err = is_tmpfs(fd) ? 0 : -EOPNOTSUPP;
-	if (!err && !faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW))
-		err = -EEXIST;	/* before the memory is taken */
-	if (!err)
-		err = reserve(fd, g);
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (!err && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
-		err = -errno;
-	if (err)
-		close(fd);
-	else
-		*out = fd;
-	return err;
-}
-
-static int shm_create(const char *path, const struct krepis_geometry *g, uint32_t mode, int *fd)
-{
-	return path ? create_named(path, g, mode, fd) : create_anonymous(g, fd);
+	do {
+		n = pread(fd, &info, sizeof(info), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n != (ssize_t)sizeof(info) || info.magic != KREPIS_MAGIC)
+		return -EMEDIUMTYPE;
+	if (info.abi != KREPIS_ABI_VERSION || info.size != sizeof(info))
+		return -EPROTONOSUPPORT;
+	*g = info.geometry;
+	return 0;
 }
 
 /* ------------------------------------------------------------------- mapping */
-
-static void *map_at(void *addr, size_t size, int prot, int fd, uint64_t offset)
-{
-	void *p = mmap(addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : 0), fd, (off_t)offset);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	/* A child's view would be a second owner of everything. */
-	madvise(p, size, MADV_DONTFORK);
-	/* What stood here in the parent may have left its poison. */
-	krepis_unpoison(p, size);
-	return p;
-}
-
-/* A file that is sealed against writing can be opened for it all the same. */
-static int map_error(void)
-{
-	return errno == EPERM || errno == EACCES ? -EACCES : -ENOMEM;
-}
-
-static uint8_t *map_reserve(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	krepis_unpoison(p, size);
-	return p;
-}
-
-static void unmap(void *p, size_t size)
-{
-	if (p)
-		munmap(p, size);
-}
 
 static void shm_unmap(struct krepis_endpoint *ep)
 {
 	struct shm *shm = ep->private;
 
-	unmap(shm->payload, ep->layout.size - ep->layout.payload);
-	unmap(shm->ring, 2 * ep->geometry.ring_size);
-	unmap(shm->control, ep->layout.ring);
-	unmap(shm->own, 2 * ep->geometry.page_size);
+	krepis_unmap(shm->payload, ep->layout.size - ep->layout.payload);
+	krepis_unmap(shm->ring, 2 * ep->geometry.ring_size);
+	krepis_unmap(shm->control, ep->layout.ring);
+	krepis_unmap(shm->own, 2 * ep->geometry.page_size);
 }
 
 static int map_own_page(struct krepis_endpoint *ep, uint64_t offset)
@@ -349,13 +294,10 @@ static int map_own_page(struct krepis_endpoint *ep, uint64_t offset)
 	struct shm *shm = ep->private;
 	size_t page = ep->geometry.page_size;
 
-	shm->own = map_reserve(2 * page);
-	if (!shm->own || mprotect(shm->own, page, PROT_READ | PROT_WRITE) ||
-	    madvise(shm->own, page, MADV_WIPEONFORK) ||
-	    !map_at(shm->own + page, page, PROT_READ | PROT_WRITE, shm->fd, offset))
-		return map_error();
-	*(uint32_t *)shm->own = 1;
-	ep->guard = (uint32_t *)shm->own;
+	shm->own = krepis_map_reserve(2 * page);
+	if (!shm->own || !krepis_map_guard(ep, shm->own, page) ||
+	    !krepis_map(shm->own + page, page, PROT_READ | PROT_WRITE, shm->fd, offset))
+		return krepis_map_error();
 	return 0;
 }
 
@@ -366,28 +308,21 @@ static int shm_map(struct krepis_endpoint *ep)
 	struct shm *shm = ep->private;
 	int prot = ep->role == KREPIS_PRODUCER ? PROT_READ | PROT_WRITE : PROT_READ;
 
-	shm->control = map_at(NULL, l->ring, PROT_READ | PROT_WRITE, shm->fd, 0);
+	shm->control = krepis_map(NULL, l->ring, PROT_READ | PROT_WRITE, shm->fd, 0);
 	if (!shm->control)
-		return map_error();
+		return krepis_map_error();
 	if (l->size > l->payload) {
-		shm->payload = map_at(NULL, l->size - l->payload, prot, shm->fd, l->payload);
+		shm->payload = krepis_map(NULL, l->size - l->payload, prot, shm->fd, l->payload);
 		if (!shm->payload)
-			return map_error();
+			return krepis_map_error();
 	}
 	if (ring_size) {
-		shm->ring = map_reserve(2 * ring_size);
-		if (!shm->ring || !map_at(shm->ring, ring_size, prot, shm->fd, l->ring) ||
-		    !map_at(shm->ring + ring_size, ring_size, prot, shm->fd, l->ring))
-			return map_error();
+		shm->ring = krepis_map_reserve(2 * ring_size);
+		if (!shm->ring || !krepis_map(shm->ring, ring_size, prot, shm->fd, l->ring) ||
+		    !krepis_map(shm->ring + ring_size, ring_size, prot, shm->fd, l->ring))
+			return krepis_map_error();
 	}
-	ep->info = (struct krepis_info *)shm->control;
-	ep->producer = (struct krepis_producer *)(shm->control + l->producer);
-	ep->consumers = shm->control + l->consumers;
-	ep->exchange = (struct krepis_exchange *)(shm->control + l->descriptors);
-	ep->desc = (struct krepis_desc *)(ep->exchange + 1);
-	ep->ring = shm->ring;
-	ep->ring_mask = ring_size - 1;
-	ep->payload = shm->payload;
+	krepis_endpoint_regions(ep, shm->control, shm->ring, shm->payload);
 	return 0;
 }
 
@@ -449,25 +384,12 @@ static int join(struct krepis_endpoint *ep)
 	err = map_own_page(ep, own_offset);
 	if (err)
 		return err;
+	krepis_endpoint_side(ep);
 	if (producer) {
-		struct krepis_producer *own = (struct krepis_producer *)(shm->own + page);
-
-		ep->waiter = &p->waiter;
-		ep->counters = &p->counters;
-		ep->peers = krepis_read(&ep->info->consumers);
-		ep->seen = krepis_read(&ep->info->live);
-		shm->links = own->link;
+		shm->links = ((struct krepis_producer *)(shm->own + page))->link;
 		shm->link_count = ep->geometry.max_consumers;
 	} else {
-		struct krepis_consumer *own = (struct krepis_consumer *)(shm->own + page);
-
-		ep->bit = 1U << ep->slot;
-		ep->consumer = krepis_peer(ep, ep->slot);
-		ep->waiter = &ep->consumer->waiter;
-		ep->counters = &ep->consumer->counters;
-		ep->peers = krepis_read(&ep->info->producers);
-		ep->seen = krepis_link_alive(krepis_read(&p->link[ep->slot].word));
-		shm->links = &own->link;
+		shm->links = &((struct krepis_consumer *)(shm->own + page))->link;
 		shm->link_count = 1;
 		/* Some older head, so that the producer leaves this ring's worth alone. */
 		krepis_ring_consume(ep->consumer, krepis_load_acquire(&p->head));
@@ -490,12 +412,14 @@ static int join(struct krepis_endpoint *ep)
 		err = ep->geometry.kind == KREPIS_RING ? krepis_sender_init(ep) : 0;
 		krepis_write(&ep->info->producers, krepis_read(&ep->info->producers) + 1);
 	} else {
+		krepis_write(&ep->consumer->joined, 0);
 		krepis_fetch_or(&ep->info->live, ep->bit);
 		err = ep->geometry.kind == KREPIS_RING ? krepis_receiver_init(ep) : 0;
+		krepis_store_release(&ep->consumer->joined, !err);
 		krepis_write(&ep->info->consumers, krepis_read(&ep->info->consumers) + 1);
 	}
-	krepis_wake(ep);
-	krepis_write(&ep->counters->wakes, 0);
+	krepis_futex_wake_peers(ep, 0);
+
 	epoch_changed(ep);
 	return err;
 }
@@ -509,7 +433,7 @@ static void leave(struct krepis_endpoint *ep)
 		sweep_holds(ep, ep->slot);
 	krepis_keeper_disarm(shm->keeper, shm->links, shm->link_count, ep->geometry.page_size);
 	epoch_changed(ep);
-	krepis_wake(ep);
+	krepis_futex_wake_peers(ep, 0);
 }
 
 static int shm_attach(struct krepis_endpoint *ep, int fd)
@@ -573,7 +497,7 @@ out_close:
 	free(shm);
 }
 
-static bool shm_producer(int fd)
+static bool producer_attached(int fd)
 {
 	int own = krepis_reopen(fd);
 	bool locked;
@@ -585,12 +509,36 @@ static bool shm_producer(int fd)
 	return locked;
 }
 
+static int shm_query(struct krepis_channel *channel, struct krepis_status *status)
+{
+	size_t size = channel->layout.descriptors;
+	struct stat st;
+	void *control;
+
+	if (fstat(channel->fd, &st))
+		return -errno;
+	if ((uint64_t)st.st_size != channel->layout.size)
+		return -EMEDIUMTYPE;
+	control = mmap(NULL, size, PROT_READ, MAP_SHARED, channel->fd, 0);
+	if (control == MAP_FAILED)
+		return -errno;
+	krepis_status_count(status, control, producer_attached(channel->fd));
+	munmap(control, size);
+	return 0;
+}
+
 const struct krepis_backend krepis_backend_shm = {
 	.name = "shm",
 	.guarantee = KREPIS_COOPERATIVE,
-	.create = shm_create,
+	.magic = TMPFS_MAGIC,
+	.format = shm_format,
+	.probe = shm_probe,
+	.query = shm_query,
 	.attach = shm_attach,
 	.detach = shm_detach,
 	.sweep = shm_sweep,
-	.producer = shm_producer,
+	.prepare = krepis_futex_prepare,
+	.sleep = krepis_futex_sleep,
+	.wake = krepis_futex_wake_peers,
+	.wake_self = krepis_futex_wake_self,
 };

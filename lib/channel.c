@@ -5,11 +5,9 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -21,66 +19,6 @@
 #define DEFAULT_RING		(256 << 10)
 #define DEFAULT_BUFFERS		16
 #define DEFAULT_BUFFER_SIZE	(1 << 20)
-
-static bool on_tmpfs(const char *path)
-{
-	struct statfs fs;
-
-	return !statfs(path, &fs) && (unsigned long)fs.f_type == TMPFS_MAGIC;
-}
-
-KREPIS_API int krepis_directory(char *path, size_t size)
-{
-	const char *env = secure_getenv("KREPIS_DIR");
-	const char *run = secure_getenv("XDG_RUNTIME_DIR");
-	int n;
-
-	if (env && *env)
-		n = snprintf(path, size, "%s", env);
-	else if (run && *run && on_tmpfs(run))
-		n = snprintf(path, size, "%s/krepis", run);
-	else
-		n = snprintf(path, size, "/dev/shm/krepis-%u", (unsigned int)getuid());
-	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
-}
-
-/* /dev/shm is everybody's: a directory there that is another user's is not ours. */
-static int own_directory(const char *dir, bool create)
-{
-	struct stat st;
-
-	if (create && mkdir(dir, 0700) && errno != EEXIST)
-		return -errno;
-	if (lstat(dir, &st))
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	return st.st_uid == geteuid() || !geteuid() ? 0 : -EACCES;
-}
-
-/* The path behind @name, in @path of PATH_MAX bytes. */
-static int resolve(const char *name, bool create, char *path)
-{
-	size_t len;
-	int err;
-
-	if (!name || !*name)
-		return -EINVAL;
-	if (strchr(name, '/'))
-		return (size_t)snprintf(path, PATH_MAX, "%s", name) < PATH_MAX ? 0 : -ENAMETOOLONG;
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
-		return -EINVAL;
-	err = krepis_directory(path, PATH_MAX);
-	if (!err)
-		err = own_directory(path, create);
-	if (err)
-		return err;
-	len = strlen(path);
-	if (len + 1 + strlen(name) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	snprintf(path + len, PATH_MAX - len, "/%s", name);
-	return 0;
-}
 
 static uint32_t pick(uint64_t value, uint64_t otherwise)
 {
@@ -155,7 +93,8 @@ static int options_of(const struct krepis_channel_options *o, struct krepis_chan
 	return 0;
 }
 
-static int channel_new(int fd, const struct krepis_geometry *g, struct krepis_channel **out)
+static int channel_new(const struct krepis_backend *backend, int fd,
+		       const struct krepis_geometry *g, struct krepis_channel **out)
 {
 	struct krepis_channel *channel;
 
@@ -165,12 +104,104 @@ static int channel_new(int fd, const struct krepis_geometry *g, struct krepis_ch
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return -ENOMEM;
-	channel->backend = &krepis_backend_shm;
+	channel->backend = backend;
 	channel->fd = fd;
 	channel->geometry = *g;
 	channel->layout = krepis_layout(g);
 	*out = channel;
 	return 0;
+}
+
+/* Who makes the channels of the file system that @fd stands on, or NULL. */
+static const struct krepis_backend *backend_of(int fd)
+{
+	static const struct krepis_backend *const backends[] = {
+		&krepis_backend_kmod, &krepis_backend_shm,
+	};
+	struct statfs fs;
+	size_t i;
+
+	if (fstatfs(fd, &fs))
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(backends); i++) {
+		if ((unsigned long)fs.f_type == backends[i]->magic)
+			return backends[i];
+	}
+	return NULL;
+}
+
+/* A file without a name in the directory @dir. */
+static int open_tmpfile(const char *dir, uint32_t mode)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return errno == EISDIR ? -EOPNOTSUPP : -errno;
+	return fd;
+}
+
+static int create_anonymous(const struct krepis_geometry *g, struct krepis_channel **out)
+{
+	const struct krepis_backend *backend = &krepis_backend_shm;
+	char dir[PATH_MAX];
+	int fd = -1, err;
+
+	/* The module's, where it is at hand. */
+	if (!krepis_directory(dir, sizeof(dir)))
+		fd = open_tmpfile(dir, 0600);
+	if (fd >= 0 && backend_of(fd) == &krepis_backend_kmod) {
+		backend = &krepis_backend_kmod;
+		err = backend->format(fd, g);
+	} else {
+		if (fd >= 0)
+			close(fd);
+		err = krepis_shm_memfd(g, &fd);
+		if (err)
+			return err;
+	}
+	if (!err)
+		err = channel_new(backend, fd, g, out);
+	if (err)
+		close(fd);
+	return err;
+}
+
+/* The name appears last: who opens it finds a complete channel. */
+static int create_named(const char *path, uint32_t mode, const struct krepis_geometry *g,
+			struct krepis_channel **out)
+{
+	const char *slash = strrchr(path, '/');
+	const struct krepis_backend *backend;
+	struct krepis_channel *channel;
+	char dir[PATH_MAX], self[32];
+	int fd, err;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	fd = open_tmpfile(dir, mode);
+	if (fd < 0)
+		return fd;
+	backend = backend_of(fd);
+	err = backend ? 0 : -EOPNOTSUPP;
+	if (!err && !faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW))
+		err = -EEXIST;	/* before the memory is taken */
+	if (!err)
+		err = backend->format(fd, g);
+	if (!err)
+		err = channel_new(backend, fd, g, &channel);
+	if (err)
+		goto err_close;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW)) {
+		err = -errno;
+		free(channel);
+		goto err_close;
+	}
+	*out = channel;
+	return 0;
+
+err_close:
+	close(fd);
+	return err;
 }
 
 KREPIS_API int krepis_channel_create(const char *path,
@@ -180,59 +211,41 @@ KREPIS_API int krepis_channel_create(const char *path,
 	struct krepis_channel_options o;
 	struct krepis_geometry g;
 	char resolved[PATH_MAX];
-	int fd = -1, err;
+	int err;
 
 	err = options_of(options, &o);
 	if (!err)
 		err = geometry_of(&o, &g);
 	if (!err && path)
-		err = resolve(path, true, resolved);
-	if (!err)
-		err = krepis_backend_shm.create(path ? resolved : NULL, &g, pick(o.mode, 0600), &fd);
+		err = krepis_resolve(path, true, resolved);
 	if (err)
 		return err;
-	err = channel_new(fd, &g, out);
-	if (err) {
-		close(fd);
-		if (path)
-			unlink(resolved);
-	}
-	return err;
+	return path ? create_named(resolved, pick(o.mode, 0600), &g, out) :
+		      create_anonymous(&g, out);
 }
 
-/*
- * Takes the geometry of the file @fd, by read(2): a file that shrinks under us
- * gives a short read, and not a signal.
- */
-static int probe(int fd, uint32_t layout_id, struct krepis_geometry *g)
+/* Makes a channel of @fd, which it then keeps, after a look at what it is. */
+static int channel_of(int fd, uint32_t layout_id, struct krepis_channel **out)
 {
-	struct krepis_info info;
-	struct statfs fs;
+	const struct krepis_backend *backend = backend_of(fd);
+	struct krepis_geometry g;
 	struct stat st;
-	ssize_t n;
+	int err;
 
-	if (fstat(fd, &st) || fstatfs(fd, &fs))
+	if (fstat(fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode) || (unsigned long)fs.f_type != TMPFS_MAGIC)
+	if (!S_ISREG(st.st_mode) || !backend)
 		return -EMEDIUMTYPE;
-	do {
-		n = pread(fd, &info, sizeof(info), 0);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (n != (ssize_t)sizeof(info) || info.magic != KREPIS_MAGIC)
+	err = backend->probe(fd, &g);
+	if (err)
+		return err;
+	if (krepis_geometry_check(&g) || krepis_layout(&g).size != (uint64_t)st.st_size)
 		return -EMEDIUMTYPE;
-	if (info.abi != KREPIS_ABI_VERSION || info.size != sizeof(info))
+	if (g.page_size % (uint32_t)sysconf(_SC_PAGESIZE))
 		return -EPROTONOSUPPORT;
-	if (krepis_geometry_check(&info.geometry) ||
-	    krepis_layout(&info.geometry).size != (uint64_t)st.st_size)
-		return -EMEDIUMTYPE;
-	if (info.geometry.page_size % (uint32_t)sysconf(_SC_PAGESIZE))
-		return -EPROTONOSUPPORT;
-	if (layout_id && info.geometry.layout_id && layout_id != info.geometry.layout_id)
+	if (layout_id && g.layout_id && layout_id != g.layout_id)
 		return -EPROTO;
-	*g = info.geometry;
-	return 0;
+	return channel_new(backend, fd, &g, out);
 }
 
 /* Only seals keep a file from shrinking under us, whoever made it. */
@@ -244,26 +257,36 @@ bool krepis_sealed(int fd)
 	return seals >= 0 && (seals & needed) == needed;
 }
 
-/* An open file description of our own: locks belong to those. */
-int krepis_reopen(int fd)
+/* Whether the channel in @fd has a size that nobody can change. */
+static bool lasting(int fd)
+{
+	return backend_of(fd) == &krepis_backend_kmod || krepis_sealed(fd);
+}
+
+static int reopen(int fd, int flags)
 {
 	char self[32];
 	int own;
 
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	own = open(self, O_RDWR | O_CLOEXEC);
+	own = open(self, flags | O_CLOEXEC);
 	return own < 0 ? -errno : own;
+}
+
+/* An open file description of our own: locks belong to those. */
+int krepis_reopen(int fd)
+{
+	return reopen(fd, O_RDWR);
 }
 
 KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 				   struct krepis_channel **out)
 {
 	char resolved[PATH_MAX];
-	struct krepis_geometry g;
 	struct stat st;
 	int look, fd, err;
 
-	err = resolve(path, false, resolved);
+	err = krepis_resolve(path, false, resolved);
 	if (err)
 		return err;
 	/* Look before opening: what is not a file may do anything when opened. */
@@ -272,12 +295,13 @@ KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 		return -errno;
 	err = fstat(look, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EMEDIUMTYPE;
 	fd = err ? err : krepis_reopen(look);
+	/* Who may only read may still be a consumer, if the kernel keeps the rest. */
+	if (fd == -EACCES && backend_of(look) == &krepis_backend_kmod)
+		fd = reopen(look, O_RDONLY);
 	close(look);
 	if (fd < 0)
 		return fd;
-	err = probe(fd, layout_id, &g);
-	if (!err)
-		err = channel_new(fd, &g, out);
+	err = channel_of(fd, layout_id, out);
 	if (err)
 		close(fd);
 	return err;
@@ -285,7 +309,6 @@ KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 
 KREPIS_API int krepis_channel_open_fd(int fd, uint32_t layout_id, struct krepis_channel **out)
 {
-	struct krepis_geometry g;
 	struct stat st;
 	int own, err;
 
@@ -294,12 +317,10 @@ KREPIS_API int krepis_channel_open_fd(int fd, uint32_t layout_id, struct krepis_
 		return -errno;
 	err = fstat(own, &st) ? -errno : 0;
 	/* Without a name and without seals: a memfd that somebody can shrink. */
-	if (!err && S_ISREG(st.st_mode) && !st.st_nlink && !krepis_sealed(own))
+	if (!err && S_ISREG(st.st_mode) && !st.st_nlink && !lasting(own))
 		err = -EPERM;
 	if (!err)
-		err = probe(own, layout_id, &g);
-	if (!err)
-		err = channel_new(own, &g, out);
+		err = channel_of(own, layout_id, out);
 	if (err)
 		close(own);
 	return err;
@@ -373,7 +394,7 @@ KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id, struct kre
 	if (count != 1)
 		err = -EBADMSG;
 	else
-		err = krepis_sealed(fds[0]) ? krepis_channel_open_fd(fds[0], layout_id, out) : -EPERM;
+		err = lasting(fds[0]) ? krepis_channel_open_fd(fds[0], layout_id, out) : -EPERM;
 	while (count--)
 		close(fds[count]);
 	return err;
@@ -382,11 +403,26 @@ KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id, struct kre
 KREPIS_API int krepis_unlink(const char *path)
 {
 	char resolved[PATH_MAX];
-	int err = resolve(path, false, resolved);
+	int err = krepis_resolve(path, false, resolved);
 
 	if (err)
 		return err;
 	return unlink(resolved) ? -errno : 0;
+}
+
+/* Makes @status, of a size that is checked, say all that is not counted. */
+int krepis_status_init(struct krepis_status *status, const struct krepis_backend *backend,
+		       const struct krepis_geometry *g)
+{
+	if (status->size != sizeof(*status))
+		return -EINVAL;
+	memset(status, 0, sizeof(*status));
+	status->size = sizeof(*status);
+	status->guarantee = backend->guarantee;
+	snprintf(status->backend, sizeof(status->backend), "%s", backend->name);
+	status->geometry = *g;
+	status->channel_bytes = krepis_layout(g).size;
+	return 0;
 }
 
 static void copy_counters(struct krepis_counters *to, const struct krepis_counters *from)
@@ -398,22 +434,15 @@ static void copy_counters(struct krepis_counters *to, const struct krepis_counte
 	to->wakes = krepis_read(&from->wakes);
 }
 
-int krepis_status_fill(struct krepis_status *status, const struct krepis_backend *backend,
-		       const struct krepis_geometry *g, const void *control, bool producer)
+/* The rest, from the regions at @control. */
+void krepis_status_count(struct krepis_status *status, const void *control, bool producer)
 {
+	const struct krepis_geometry *g = &status->geometry;
 	struct krepis_layout l = krepis_layout(g);
 	const struct krepis_info *info = control;
 	char *base = (char *)control;
 	uint32_t i;
 
-	if (status->size != sizeof(*status))
-		return -EINVAL;
-	memset(status, 0, sizeof(*status));
-	status->size = sizeof(*status);
-	status->guarantee = backend->guarantee;
-	snprintf(status->backend, sizeof(status->backend), "%s", backend->name);
-	status->geometry = *g;
-	status->channel_bytes = l.size;
 	status->live = krepis_read(&info->live) & (uint32_t)((1ULL << g->max_consumers) - 1);
 	status->producer = producer;
 	status->deaths = krepis_read(&info->deaths);
@@ -424,25 +453,11 @@ int krepis_status_fill(struct krepis_status *status, const struct krepis_backend
 
 		copy_counters(&status->consumers[i], &c->counters);
 	}
-	return 0;
 }
 
 KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status *status)
 {
-	struct stat st;
-	size_t size = channel->layout.descriptors;
-	void *control;
-	int err;
+	int err = krepis_status_init(status, channel->backend, &channel->geometry);
 
-	if (fstat(channel->fd, &st))
-		return -errno;
-	if ((uint64_t)st.st_size != channel->layout.size)
-		return -EMEDIUMTYPE;
-	control = mmap(NULL, size, PROT_READ, MAP_SHARED, channel->fd, 0);
-	if (control == MAP_FAILED)
-		return -errno;
-	err = krepis_status_fill(status, channel->backend, &channel->geometry, control,
-				 channel->backend->producer(channel->fd));
-	munmap(control, size);
-	return err;
+	return err ? err : channel->backend->query(channel, status);
 }

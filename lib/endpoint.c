@@ -15,6 +15,40 @@ static uint32_t spin_limit(uint32_t flags)
 	return sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 0 : SPIN_MAX;
 }
 
+/* Where the backend has mapped the regions: @control up to the ring in one piece. */
+void krepis_endpoint_regions(struct krepis_endpoint *ep, uint8_t *control, uint8_t *ring,
+			     uint8_t *payload)
+{
+	const struct krepis_layout *l = &ep->layout;
+
+	ep->info = (struct krepis_info *)control;
+	ep->producer = (struct krepis_producer *)(control + l->producer);
+	ep->consumers = control + l->consumers;
+	ep->exchange = (struct krepis_exchange *)(control + l->descriptors);
+	ep->desc = (struct krepis_desc *)(ep->exchange + 1);
+	ep->ring = ring;
+	ep->ring_mask = ep->geometry.ring_size - 1;
+	ep->payload = payload;
+}
+
+/* The words that are this endpoint's own, and who is at the other side. The slot is known. */
+void krepis_endpoint_side(struct krepis_endpoint *ep)
+{
+	if (ep->role == KREPIS_PRODUCER) {
+		ep->waiter = &ep->producer->waiter;
+		ep->counters = &ep->producer->counters;
+		ep->peers = krepis_read(&ep->info->consumers);
+		ep->seen = krepis_read(&ep->info->live);
+		return;
+	}
+	ep->bit = 1U << ep->slot;
+	ep->consumer = krepis_peer(ep, ep->slot);
+	ep->waiter = &ep->consumer->waiter;
+	ep->counters = &ep->consumer->counters;
+	ep->peers = krepis_read(&ep->info->producers);
+	ep->seen = krepis_link_alive(krepis_read(&ep->producer->link[ep->slot].word));
+}
+
 static void endpoint_free(struct krepis_endpoint *ep)
 {
 	if (krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER))
@@ -144,6 +178,17 @@ int krepis_producer_peer(struct krepis_endpoint *ep)
 	return krepis_read(&ep->seen) || came ? -KREPIS_PEER_GONE : -ENOTCONN;
 }
 
+/* How many consumers will get what is sent now. */
+static unsigned int joined(const struct krepis_endpoint *ep)
+{
+	uint32_t rest = krepis_live(ep);
+	unsigned int n = 0;
+
+	for (; rest; rest &= rest - 1)
+		n += krepis_load_acquire(&krepis_peer(ep, __builtin_ctz(rest))->joined) == 1;
+	return n;
+}
+
 static int peers_ready(struct krepis_endpoint *ep, void *arg)
 {
 	unsigned int count = *(unsigned int *)arg;
@@ -154,7 +199,7 @@ static int peers_ready(struct krepis_endpoint *ep, void *arg)
 		       0 : -EAGAIN;
 	}
 	krepis_producer_peer(ep);
-	return (unsigned int)__builtin_popcount(krepis_live(ep)) >= count ? 0 : -EAGAIN;
+	return joined(ep) >= count ? 0 : -EAGAIN;
 }
 
 KREPIS_API int krepis_wait_peer(struct krepis_endpoint *ep, unsigned int count, int64_t deadline)
@@ -196,9 +241,10 @@ KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *ep, struct krepis_s
 		return -EBADF;
 	producer = ep->role == KREPIS_PRODUCER ||
 		   krepis_link_alive(krepis_read(&ep->producer->link[ep->slot].word));
-	err = krepis_status_fill(status, ep->backend, &ep->geometry, ep->info, producer);
+	err = krepis_status_init(status, ep->backend, &ep->geometry);
 	if (err)
 		return err;
+	krepis_status_count(status, ep->info, producer);
 	status->slot = ep->slot;
 	if (ep->role == KREPIS_CONSUMER)
 		status->counters = status->consumers[ep->slot];

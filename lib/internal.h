@@ -2,13 +2,17 @@
 /*
  * What the library's files share. One file a noun:
  *
- *	channel.c	names, files, descriptors
+ *	name.c		where a channel stands
+ *	channel.c	files, descriptors
  *	endpoint.c	attach, detach, shutdown, fork
  *	send.c recv.c	the two sides of a ring
  *	pool.c		buffers and their holders in this process
  *	triple.c	the latest value
  *	wait.c		spinning, sleeping, waking
- *	backend_shm.c	channels without the module: locks, death, sweeping
+ *	map.c		mappings
+ *	backend_kmod.c	channels of the module
+ *	backend_shm.c	channels without it: locks, death, sweeping
+ *	futex.c		how those sleep
  *	keeper.c	the thread whose death the kernel announces
  *
  * Locks, outermost first: the admin lock of a channel (between processes, an OFD
@@ -134,6 +138,7 @@ struct triple {
  * @calm:	waits in a row that ended without a sleep; endpoint's thread
  * @peers:	attach count of the other side when this one attached
  * @seen:	atomic: somebody was at the other side since then
+ * @polled:	krepis_fd() was called: the request for fences stays
  */
 struct krepis_endpoint {
 	const uint32_t *guard;
@@ -158,6 +163,7 @@ struct krepis_endpoint {
 	uint32_t slots;		/* bits that the geometry has */
 	bool fence;
 	bool seen;
+	bool polled;
 	bool unsettled;		/* atomic: the last poll saw a death that it could not sweep */
 	int broken;
 	uint32_t peers;
@@ -178,29 +184,48 @@ struct krepis_endpoint {
 	struct pool pool;
 };
 
+/* What a thread is about to sleep on: step 1 of wait.c. */
+struct krepis_sleep {
+	struct futex_waitv words[2 + 2 * KREPIS_MAX_CONSUMERS];
+	unsigned int count;
+	uint32_t event;
+};
+
 /**
  * struct krepis_backend - what differs between channels of files and of the module
  * @name:	for krepis_status
  * @guarantee:	enum krepis_guarantee
- * @create:	makes the file: 0 and a descriptor in @fd
+ * @magic:	of the file system, as statfs(2) tells it
+ * @format:	makes a channel of the empty file @fd
+ * @probe:	what channel @fd is; the caller checks the geometry
+ * @query:	fills in @status, which krepis_status_init() began
  * @attach:	takes a slot and maps the regions: fills in @endpoint
  * @detach:	gives everything back; @forked: only what the child has
  * @sweep:	cleans up after peers whose link says that they died. -EAGAIN: somebody
  *		else is at it
- * @producer:	whether a producer is attached
+ * @prepare:	remembers in @sleep what the next @sleep waits for a change of
+ * @sleep:	0 when woken, -ETIMEDOUT at @until, -EINTR
+ * @wake:	wakes the other side; a producer at least those in @consumers
+ * @wake_self:	wakes the endpoint's own thread. Async-signal-safe
  */
 struct krepis_backend {
 	const char *name;
 	uint32_t guarantee;
-	int (*create)(const char *path, const struct krepis_geometry *geometry, uint32_t mode,
-		      int *fd);
+	unsigned long magic;
+	int (*format)(int fd, const struct krepis_geometry *geometry);
+	int (*probe)(int fd, struct krepis_geometry *geometry);
+	int (*query)(struct krepis_channel *channel, struct krepis_status *status);
 	int (*attach)(struct krepis_endpoint *endpoint, int fd);
 	void (*detach)(struct krepis_endpoint *endpoint, bool forked);
 	int (*sweep)(struct krepis_endpoint *endpoint);
-	bool (*producer)(int fd);
+	void (*prepare)(struct krepis_endpoint *endpoint, struct krepis_sleep *sleep);
+	int (*sleep)(struct krepis_endpoint *endpoint, struct krepis_sleep *sleep, int64_t until);
+	void (*wake)(struct krepis_endpoint *endpoint, uint32_t consumers);
+	void (*wake_self)(struct krepis_endpoint *endpoint);
 };
 
 extern const struct krepis_backend krepis_backend_shm;
+extern const struct krepis_backend krepis_backend_kmod;
 
 /* ---- state of an endpoint */
 
@@ -259,12 +284,37 @@ static inline bool krepis_link_alive(uint32_t word)
 	return (word & FUTEX_TID_MASK) && !krepis_link_died(word);
 }
 
+int krepis_resolve(const char *name, bool create, char *path);
 int krepis_reopen(int fd);
 bool krepis_sealed(int fd);
+int krepis_shm_memfd(const struct krepis_geometry *geometry, int *fd);
+int krepis_status_init(struct krepis_status *status, const struct krepis_backend *backend,
+		       const struct krepis_geometry *geometry);
+void krepis_status_count(struct krepis_status *status, const void *control, bool producer);
+
 int krepis_consumer_peer(struct krepis_endpoint *ep);
 int krepis_producer_peer(struct krepis_endpoint *ep);
-int krepis_status_fill(struct krepis_status *status, const struct krepis_backend *backend,
-		       const struct krepis_geometry *geometry, const void *control, bool producer);
+void krepis_endpoint_regions(struct krepis_endpoint *ep, uint8_t *control, uint8_t *ring,
+			     uint8_t *payload);
+void krepis_endpoint_side(struct krepis_endpoint *ep);
+
+/* ---- map.c */
+
+void *krepis_map(void *addr, size_t size, int prot, int fd, uint64_t offset);
+int krepis_map_error(void);
+uint8_t *krepis_map_reserve(size_t size);
+void krepis_unmap(void *p, size_t size);
+bool krepis_map_guard(struct krepis_endpoint *ep, void *page, size_t size);
+
+/* ---- futex.c */
+
+#define KREPIS_SLICE_NS	2000000	/* where a wake-up could be missed for good */
+
+void krepis_futex_prepare(struct krepis_endpoint *ep, struct krepis_sleep *s);
+int krepis_futex_sleep(struct krepis_endpoint *ep, struct krepis_sleep *s, int64_t until);
+void krepis_futex_wake(__u32 *word);
+void krepis_futex_wake_peers(struct krepis_endpoint *ep, uint32_t consumers);
+void krepis_futex_wake_self(struct krepis_endpoint *ep);
 
 /* ---- wait.c */
 
@@ -280,8 +330,7 @@ int krepis_wait_briefly(struct krepis_endpoint *ep,
 			int64_t deadline);
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline);
-void krepis_wake(struct krepis_endpoint *ep);
-void krepis_futex_wake(__u32 *word);
+void krepis_wake(struct krepis_endpoint *ep, uint32_t consumers);
 void krepis_wake_local(struct krepis_endpoint *ep);
 bool krepis_membarrier_register(void);
 void krepis_relax(void);
@@ -312,7 +361,7 @@ static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t t
 	if (unlikely(waiting & KREPIS_ASLEEP) && krepis_read(&ep->answered[0]) != waiting &&
 	    tail >= krepis_read(&ep->producer->need)) {
 		krepis_write(&ep->answered[0], waiting);
-		krepis_wake(ep);
+		krepis_wake(ep, 0);
 	}
 }
 
@@ -322,8 +371,8 @@ static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t t
  */
 static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 {
-	bool asleep = false, died = false;
-	uint32_t live;
+	uint32_t live, asleep = 0;
+	bool died = false;
 
 	krepis_barrier();
 	live = krepis_live(ep);
@@ -336,11 +385,11 @@ static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 		died |= krepis_link_died(krepis_read(&c->link.word));
 		if (unlikely(waiting & KREPIS_ASLEEP) && ep->answered[i] != waiting) {
 			ep->answered[i] = waiting;
-			asleep = true;
+			asleep |= 1U << i;
 		}
 	}
 	if (unlikely(asleep))
-		krepis_wake(ep);
+		krepis_wake(ep, asleep);
 	if (unlikely(died))
 		krepis_producer_peer(ep);
 }

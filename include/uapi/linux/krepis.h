@@ -293,6 +293,7 @@ struct krepis_producer {
  * @link:	tells the producer that this consumer lives; beside @waiter, because the
  *		producer looks at both after each publication
  * @front:	triple: the buffer that the consumer reads
+ * @joined:	1 once it knows where it begins to read: what is sent from then on, it gets
  * @counters:	see struct krepis_counters
  */
 struct krepis_consumer {
@@ -302,7 +303,7 @@ struct krepis_consumer {
 	struct krepis_link link;
 	__u64 pad1[14];
 	__u32 front;
-	__u32 pad2;
+	__u32 joined;
 	struct krepis_counters counters;
 	__u64 pad3[10];
 };
