@@ -55,10 +55,12 @@ static struct krepis_endpoint *endpoint(struct file *file, u32 rights)
 
 static long do_detach(struct file *file, const union args *a)
 {
-	struct krepis_endpoint *ep = endpoint(file, 0);
+	struct krepis_endpoint *ep = endpoint(file, KREPIS_RIGHT_WRITE);
 
 	if (unknown(a->none.flags, 0))
 		return -EINVAL;
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
 	WRITE_ONCE(ep->orderly, true);
 	return 0;
 }
@@ -94,24 +96,27 @@ static long do_derive(struct file *file, const union args *a)
 	return krepis_derive(file, rights);
 }
 
-/* Whether the endpoint may wait so. Return: 0, -EINVAL, -EACCES. */
-static int check_wait(struct file *file, const struct krepis_wait_args *w)
+/* The word that the endpoint may wait for, or -EINVAL, -EACCES. */
+static u32 *word_of(struct file *file, const struct krepis_wait_args *w)
 {
 	struct krepis_endpoint *ep = endpoint(file, KREPIS_RIGHT_WAIT);
+	u32 *word;
 
 	if (unknown(w->flags, 0) || w->reserved)
-		return -EINVAL;
+		return ERR_PTR(-EINVAL);
 	if (IS_ERR(ep))
-		return PTR_ERR(ep);
-	return krepis_word(ep->channel, w->at) ? 0 : -EINVAL;
+		return ERR_CAST(ep);
+	word = krepis_word(ep->channel, w->at);
+	return word ? word : ERR_PTR(-EINVAL);
 }
 
 static long do_wait(struct file *file, const union args *a)
 {
 	const struct krepis_wait_args *w = &a->wait;
-	int err = check_wait(file, w);
+	u32 *word = word_of(file, w);
 
-	return err ? err : krepis_wait(endpoint(file, 0), w->at, w->value, w->deadline_ns);
+	return IS_ERR(word) ? PTR_ERR(word) :
+	       krepis_wait(endpoint(file, 0), word, w->value, w->deadline_ns);
 }
 
 static long do_wake(struct file *file, const union args *a)
@@ -176,32 +181,34 @@ static const struct command {
 };
 
 /* Copies an argument whose first word is its size. */
-static int copy_args(void *to, u32 least, const void __user *arg, u32 *size)
+static int copy_args(void *to, u32 least, const void __user *arg)
 {
-	if (get_user(*size, (const u32 __user *)arg))
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)arg))
 		return -EFAULT;
-	if (*size < least)
+	if (size < least)
 		return -EINVAL;
-	if (*size > PAGE_SIZE)
+	if (size > PAGE_SIZE)
 		return -E2BIG;
-	return copy_struct_from_user(to, least, arg, *size);
+	return copy_struct_from_user(to, least, arg, size);
 }
 
 /* All that the caller says here is which size it knows. */
-static long do_query(struct file *file, void __user *arg, u32 *size)
+static long do_query(struct file *file, void __user *arg)
 {
 	struct krepis_info_query *q;
-	struct krepis_none head;
+	u32 flags;
 	int err;
 
 	q = kzalloc(sizeof(*q), GFP_KERNEL);
 	if (!q)
 		return -ENOMEM;
-	err = copy_args(q, sizeof(*q), arg, size);
-	head.flags = q->flags;
+	err = copy_args(q, sizeof(*q), arg);
+	flags = q->flags;
 	memset(q, 0, sizeof(*q));
 	q->size = sizeof(*q);
-	if (!err && head.flags)
+	if (!err && flags)
 		err = -EINVAL;
 	if (!err && file->f_op == &krepis_endpoint_fops &&
 	    !krepis_may(file->private_data, KREPIS_RIGHT_READ))
@@ -234,22 +241,16 @@ bool krepis_command_blocks(unsigned int cmd)
 	return !c || c->blocks;
 }
 
-/* Takes a wait's argument and checks it, for who will wait in another way. */
-int krepis_wait_args(struct file *file, const void __user *arg, struct krepis_wait_args *args)
+/* Takes a wait's argument for who will wait in another way. Return: the word, or an error. */
+u32 *krepis_wait_args(struct file *file, const void __user *arg, struct krepis_wait_args *args)
 {
-	u32 size;
-	int err = copy_args(args, sizeof(*args), arg, &size);
+	int err = copy_args(args, sizeof(*args), arg);
 
-	return err ? err : check_wait(file, args);
+	return err ? ERR_PTR(err) : word_of(file, args);
 }
 
-/**
- * krepis_command - executes one command
- * @size:	out: bytes of its argument
- *
- * Return: what ioctl(2) returns.
- */
-long krepis_command(struct file *file, unsigned int cmd, void __user *arg, u32 *size)
+/* Executes one command. Return: what ioctl(2) returns. */
+long krepis_command(struct file *file, unsigned int cmd, void __user *arg)
 {
 	bool on_channel = file->f_op == &krepis_channel_fops;
 	const struct command *c = find(cmd);
@@ -257,10 +258,10 @@ long krepis_command(struct file *file, unsigned int cmd, void __user *arg, u32 *
 	long err;
 
 	if (cmd == KREPIS_IOC_QUERY)
-		return do_query(file, arg, size);
+		return do_query(file, arg);
 	if (!c || c->channel != on_channel)
 		return -ENOTTY;
-	err = copy_args(&args, c->size, arg, size);
+	err = copy_args(&args, c->size, arg);
 	if (!err)
 		err = c->run(file, &args);
 	if (err < 0)
@@ -270,7 +271,5 @@ long krepis_command(struct file *file, unsigned int cmd, void __user *arg, u32 *
 
 long krepis_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	u32 size;
-
-	return krepis_command(file, cmd, (void __user *)arg, &size);
+	return krepis_command(file, cmd, (void __user *)arg);
 }

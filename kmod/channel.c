@@ -59,11 +59,15 @@ static void uncharge_user(struct krepis_channel *ch)
 static unsigned int order_at(pgoff_t index, unsigned long left)
 {
 	unsigned int order = min_t(unsigned int, __ffs(index | 1UL << 16), ilog2(left));
+	unsigned int huge = PMD_SHIFT - PAGE_SHIFT;
 
 	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		return 0;
 	/* What a page table entry of the next level maps, or else a handful. */
-	return order >= PMD_SHIFT - PAGE_SHIFT ? PMD_SHIFT - PAGE_SHIFT : min(order, 4U);
+	if (order >= huge && huge <= MAX_PAGECACHE_ORDER)
+		return huge;
+	/* A pair is more than Linux before 6.9 can have in its page cache. */
+	return order == 1 ? 0 : min(order, 4U);
 }
 
 static struct folio *cache_folio(struct address_space *mapping, pgoff_t index, unsigned int order)
@@ -147,6 +151,7 @@ static int make_pages(struct krepis_channel *ch)
 	return err;
 }
 
+/* Not VM_MAP_PUT_PAGES: it takes the pages for vmalloc's own in the statistics. */
 static void free_control(struct krepis_channel *ch)
 {
 	unsigned long offset;
@@ -161,7 +166,7 @@ static void free_control(struct krepis_channel *ch)
 static struct krepis_channel *channel_alloc(struct inode *inode, const struct krepis_geometry *g)
 {
 	unsigned int n = 1 + g->max_consumers, i;
-	struct krepis_channel *ch = kzalloc(struct_size(ch, slot, n), GFP_KERNEL_ACCOUNT);
+	struct krepis_channel *ch = kzalloc(struct_size(ch, slot, n), KREPIS_GFP);
 
 	if (!ch)
 		return NULL;
@@ -245,5 +250,6 @@ void krepis_channel_destroy(struct inode *inode)
 	free_control(ch);
 	uncharge_user(ch);
 	krepis_super_uncharge(inode->i_sb, ch->pages);
+	krepis_inode(inode)->channel = NULL;
 	kfree(ch);
 }

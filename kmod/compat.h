@@ -14,6 +14,10 @@
 #error "krepis needs Linux 6.1 or newer"
 #endif
 
+#ifndef CONFIG_64BIT
+#error "krepis needs a 64-bit kernel: its words are 64 bits wide. 32-bit programs work on it"
+#endif
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
 #include <linux/io_uring/cmd.h>
 #else

@@ -12,7 +12,6 @@
  * Both under krepis_channel.lock, so a slot's next user finds it swept. Whoever
  * is killed goes through the same end.
  */
-#include <linux/anon_inodes.h>
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/mount.h>
@@ -68,8 +67,8 @@ static void clean_page(struct krepis_channel *ch, const struct krepis_endpoint *
 }
 
 /*
- * Which buffer of a triple is the new endpoint's. The other side may be in the
- * middle of an exchange, or stopped there for as long as it likes.
+ * Which buffer of a triple is the new endpoint's. Return: -EAGAIN while the other
+ * side is in the middle of an exchange; -EPROTO if it broke the triple.
  */
 static int claim_buffer(struct krepis_channel *ch, const struct krepis_endpoint *ep)
 {
@@ -77,20 +76,12 @@ static int claim_buffer(struct krepis_channel *ch, const struct krepis_endpoint 
 	bool consumer = !krepis_is_producer(ep);
 	u32 *own = consumer ? &c->front : &ch->producer->back;
 	u32 *other = consumer ? &ch->producer->back : &c->front;
-	ktime_t end = ktime_add_ms(ktime_get(), TRIPLE_WAIT_MS);
 	int index;
 
-	if (!ep->had_peer) {
+	if (ep->had_peer)
+		index = krepis_triple_claim(ch->exchange, other);
+	else
 		index = krepis_triple_pick(ch->exchange, ch->desc, consumer);
-	} else {
-		while ((index = krepis_triple_claim(ch->exchange, other)) == -EAGAIN) {
-			if (fatal_signal_pending(current))
-				return -EINTR;
-			if (ktime_after(ktime_get(), end))
-				return -ETIMEDOUT;
-			usleep_range(50, 100);
-		}
-	}
 	if (index < 0)
 		return index;
 	krepis_triple_adopt(ch->desc, own, (u32)index, consumer);
@@ -125,22 +116,45 @@ static int join_locked(struct krepis_channel *ch, struct krepis_endpoint *ep)
 		return err;
 	ep->had_peer = present(ch, consumer ? KREPIS_PRODUCER : KREPIS_CONSUMER);
 	ep->peers = ch->arrivals[!consumer];
-	clean_page(ch, ep);
 	if (ch->geometry.kind == KREPIS_TRIPLE) {
 		err = claim_buffer(ch, ep);
 		if (err)
 			return err;
 	}
+	clean_page(ch, ep);
 	WRITE_ONCE(krepis_slot_of(ep)->endpoint, ep);
 	arm_links(ch, ep, KREPIS_LINK_ALIVE);
 	if (consumer)
 		krepis_fetch_or(&ch->info->live, ep->bit);
-	/* Counted last: see krepis_consumer_peer() and krepis_producer_peer() in lib/. */
-	WRITE_ONCE(ch->arrivals[consumer], ch->arrivals[consumer] + 1);
+	/* Counted last. Pairs with gone(), and krepis_*_peer() in lib/. */
+	smp_store_release(&ch->arrivals[consumer], ch->arrivals[consumer] + 1);
 	smp_store_release(arrivals, ch->arrivals[consumer]);
 	WRITE_ONCE(ch->info->epoch, ch->info->epoch + 1);
 	krepis_event_all(ch);
 	return 0;
+}
+
+/*
+ * The other side of a triple may be between two instructions, or have been stopped
+ * there: it gets some time, in which others may attach and go.
+ */
+static int join(struct krepis_channel *ch, struct krepis_endpoint *ep)
+{
+	ktime_t end = ktime_add_ms(ktime_get(), TRIPLE_WAIT_MS);
+	int err;
+
+	for (;;) {
+		err = mutex_lock_killable(&ch->lock);
+		if (err)
+			return err;
+		err = join_locked(ch, ep);
+		mutex_unlock(&ch->lock);
+		if (err != -EAGAIN)
+			return err;
+		if (ktime_after(ktime_get(), end))
+			return -ETIMEDOUT;
+		usleep_range(50, 100);
+	}
 }
 
 /* The reverse of join_locked(), and what is needed if nothing was in order. */
@@ -153,7 +167,8 @@ static void leave_locked(struct krepis_channel *ch, struct krepis_endpoint *ep)
 		krepis_own_sweep_producer(ch->producer, ch->desc, buffers);
 	else
 		krepis_own_sweep_consumer(ch->info, ch->desc, buffers, ep->bit);
-	WRITE_ONCE(krepis_slot_of(ep)->endpoint, NULL);
+	/* Pairs with gone(): what it published before is visible. */
+	smp_store_release(&krepis_slot_of(ep)->endpoint, NULL);
 	if (!ep->orderly) {
 		WRITE_ONCE(ch->info->deaths, ch->info->deaths + 1);
 		if (krepis_is_producer(ep))
@@ -191,7 +206,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 
 static struct krepis_view *view_alloc(struct krepis_endpoint *ep, u32 rights)
 {
-	struct krepis_view *view = kmalloc(sizeof(*view), GFP_KERNEL_ACCOUNT);
+	struct krepis_view *view = kmalloc(sizeof(*view), KREPIS_GFP);
 
 	if (view) {
 		view->endpoint = ep;
@@ -221,7 +236,7 @@ static struct file *endpoint_file(struct file *of)
 
 static struct krepis_endpoint *endpoint_alloc(struct krepis_channel *ch, u32 role)
 {
-	struct krepis_endpoint *ep = kzalloc(sizeof(*ep), GFP_KERNEL_ACCOUNT);
+	struct krepis_endpoint *ep = kzalloc(sizeof(*ep), KREPIS_GFP);
 
 	if (ep) {
 		ep->channel = ch;
@@ -276,11 +291,7 @@ int krepis_attach(struct file *file, u32 role, u32 rights)
 		err = fd;
 		goto err_free;
 	}
-	err = mutex_lock_killable(&ch->lock);
-	if (err)
-		goto err_close;
-	err = join_locked(ch, ep);
-	mutex_unlock(&ch->lock);
+	err = join(ch, ep);
 	if (err)
 		goto err_close;
 	trace_krepis_attach(ep, rights);

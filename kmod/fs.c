@@ -173,6 +173,18 @@ static int krepis_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct fil
 	return finish_open_simple(file, 0);
 }
 
+/*
+ * A name for what O_TMPFILE made, and no second name of anything: names are what
+ * channels= limits. An endpoint's file has no place in the tree (see channel_open());
+ * with a name, who holds it could open the whole channel.
+ */
+static int krepis_link(struct dentry *old, struct inode *dir, struct dentry *dentry)
+{
+	if (d_inode(old)->i_nlink || IS_ROOT(old))
+		return -EPERM;
+	return simple_link(old, dir, dentry);
+}
+
 /* The size is SETUP's to say. */
 static int krepis_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
@@ -184,7 +196,7 @@ static int krepis_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct
 static const struct inode_operations dir_iops = {
 	.create = krepis_create,
 	.lookup = simple_lookup,
-	.link = simple_link,
+	.link = krepis_link,
 	.unlink = simple_unlink,
 	.mkdir = krepis_mkdir,
 	.rmdir = simple_rmdir,

@@ -3,6 +3,7 @@
  * Change of owner, on behalf of an endpoint. The transitions are the shared ones:
  * in a cooperative channel it makes no difference who executes them.
  */
+#include <linux/nospec.h>
 #include "internal.h"
 #include "trace.h"
 
@@ -15,7 +16,7 @@ static struct krepis_desc *desc_of(struct krepis_channel *ch, struct krepis_hand
 	if (ch->geometry.kind != KREPIS_RING || handle.index >= ch->geometry.buffer_count ||
 	    !handle.generation)
 		return NULL;
-	return &ch->desc[handle.index];
+	return &ch->desc[array_index_nospec(handle.index, ch->geometry.buffer_count)];
 }
 
 /**

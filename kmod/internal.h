@@ -21,7 +21,9 @@
  * channel's inode with its own rights (struct krepis_view), and a mapping holds a
  * file. So the last fput() of an endpoint's files is the moment when nobody can
  * touch the slot's pages any more: there it is swept, whether its processes
- * went in order or were killed.
+ * went in order or were killed. (But for what the kernel itself does on behalf of
+ * a process with pages that it pinned before: registered io_uring buffers, a read
+ * with O_DIRECT in flight. In a cooperative channel that is the peers' own risk.)
  *
  * What is in the pages was written by strangers: read once, checked, never trusted.
  *
@@ -40,6 +42,9 @@
 #include <krepis/ownership.h>
 #include <krepis/ring.h>
 #include <krepis/triple.h>
+
+/* Charged to the caller, and refused rather than that somebody is killed for it. */
+#define KREPIS_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /**
  * struct krepis_super - a mount's limits; sb->s_fs_info
@@ -113,7 +118,6 @@ struct krepis_inode {
  * @had_peer:	somebody was at the other side when this one came
  * @peers:	how many had ever been there
  * @orderly:	DETACH was called: it does not count as a death
- * @fenced:	every publisher knows that this one may poll, see wait.c
  */
 struct krepis_endpoint {
 	struct krepis_channel *channel;
@@ -124,7 +128,6 @@ struct krepis_endpoint {
 	u32 peers;
 	bool had_peer;
 	bool orderly;
-	bool fenced;
 };
 
 /**
@@ -194,7 +197,7 @@ int krepis_mmap(struct file *file, struct vm_area_struct *vma);
 void krepis_event(struct krepis_channel *ch, unsigned int slot);
 void krepis_event_all(struct krepis_channel *ch);
 int krepis_wake(struct krepis_endpoint *ep, u32 consumers);
-int krepis_wait(struct krepis_endpoint *ep, u64 at, u32 value, s64 deadline_ns);
+int krepis_wait(struct krepis_endpoint *ep, u32 *word, u32 value, s64 deadline_ns);
 u32 *krepis_word(struct krepis_channel *ch, u64 at);
 __poll_t krepis_poll(struct file *file, struct poll_table_struct *pt);
 
@@ -204,9 +207,9 @@ int krepis_release(struct krepis_endpoint *ep, struct krepis_handle handle);
 
 /* abi.c */
 long krepis_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-long krepis_command(struct file *file, unsigned int cmd, void __user *arg, u32 *size);
+long krepis_command(struct file *file, unsigned int cmd, void __user *arg);
 bool krepis_command_blocks(unsigned int cmd);
-int krepis_wait_args(struct file *file, const void __user *arg, struct krepis_wait_args *args);
+u32 *krepis_wait_args(struct file *file, const void __user *arg, struct krepis_wait_args *args);
 
 /* uring.c */
 int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags);

@@ -62,7 +62,8 @@ int krepis_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!krepis_may(view, KREPIS_RIGHT_READ) || (vma->vm_flags & VM_EXEC) ||
 	    ((vma->vm_flags & VM_WRITE) && !writable))
 		return -EACCES;
-	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP,
+		     VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
 	vma->vm_ops = &vm_ops;
 	return 0;
 }

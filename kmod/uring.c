@@ -16,8 +16,7 @@
 struct pending {
 	struct wait_queue_entry entry;
 	struct io_uring_cmd *cmd;
-	wait_queue_head_t *queue;
-	u32 *word;
+	const u32 *word;
 	u32 value;
 	int result;
 };
@@ -29,14 +28,19 @@ static struct pending **pending_of(struct io_uring_cmd *cmd)
 	return (struct pending **)cmd->pdu;
 }
 
+static struct krepis_endpoint *endpoint_of(const struct io_uring_cmd *cmd)
+{
+	return ((struct krepis_view *)cmd->file->private_data)->endpoint;
+}
+
+/* Until it is done a cancel may still look at the command, and so at @p. */
 static void finish(struct io_uring_cmd *cmd, unsigned int flags)
 {
 	struct pending *p = *pending_of(cmd);
-	int result = p->result;
 
-	trace_krepis_wait(((struct krepis_view *)cmd->file->private_data)->endpoint, result);
+	trace_krepis_wait(endpoint_of(cmd), p->result);
+	io_uring_cmd_done(cmd, p->result, 0, flags);
 	kfree(p);
-	io_uring_cmd_done(cmd, result, 0, flags);
 }
 
 /* An event: queue lock held, any context. */
@@ -51,23 +55,21 @@ static int wake(struct wait_queue_entry *entry, unsigned int mode, int sync, voi
 	return 1;
 }
 
-/* Takes @p out of the queue. Return: whether this call did it. */
-static bool take(struct pending *p)
-{
-	bool ours;
-
-	spin_lock_irq(&p->queue->lock);
-	ours = !list_empty(&p->entry.entry);
-	list_del_init(&p->entry.entry);
-	spin_unlock_irq(&p->queue->lock);
-	return ours;
-}
-
+/*
+ * The ring goes, or its owner. If the command is not in the queue somebody else
+ * completes it, or it is only about to go there and this is called again.
+ */
 static int cancel(struct io_uring_cmd *cmd, unsigned int flags)
 {
+	wait_queue_head_t *queue = &krepis_slot_of(endpoint_of(cmd))->wait;
 	struct pending *p = *pending_of(cmd);
+	bool ours;
 
-	if (take(p)) {
+	spin_lock_irq(&queue->lock);
+	ours = !list_empty(&p->entry.entry);
+	list_del_init(&p->entry.entry);
+	spin_unlock_irq(&queue->lock);
+	if (ours) {
 		p->result = -ECANCELED;
 		finish(cmd, flags);
 	}
@@ -77,37 +79,41 @@ static int cancel(struct io_uring_cmd *cmd, unsigned int flags)
 static int wait(struct io_uring_cmd *cmd, void __user *arg, unsigned int flags)
 {
 	struct krepis_wait_args args;
-	struct krepis_endpoint *ep;
+	wait_queue_head_t *queue;
 	struct pending *p;
-	int err;
+	bool over;
+	u32 *word;
 
 	if (cmd->file->f_op != &krepis_endpoint_fops)
 		return -ENOTTY;
-	err = krepis_wait_args(cmd->file, arg, &args);
-	if (err)
-		return err;
+	word = krepis_wait_args(cmd->file, arg, &args);
+	if (IS_ERR(word))
+		return (int)PTR_ERR(word);
 	if (args.deadline_ns != S64_MAX)
 		return -EINVAL;
 	if (!KREPIS_URING_CANCELS)
 		return -EOPNOTSUPP;
-	ep = ((struct krepis_view *)cmd->file->private_data)->endpoint;
-	p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	p = kzalloc(sizeof(*p), KREPIS_GFP);
 	if (!p)
 		return -ENOMEM;
 	*pending_of(cmd) = p;
 	p->cmd = cmd;
-	p->queue = &krepis_slot_of(ep)->wait;
-	p->word = krepis_word(ep->channel, args.at);
+	p->word = word;
 	p->value = args.value;
-	p->result = 0;
 	init_waitqueue_func_entry(&p->entry, wake);
+	INIT_LIST_HEAD(&p->entry.entry);
+	queue = &krepis_slot_of(endpoint_of(cmd))->wait;
 	io_uring_cmd_mark_cancelable(cmd, flags);
-	add_wait_queue(p->queue, &p->entry);
+	/* Once it is in the queue and the lock is free, @p belongs to whom it meets first. */
+	spin_lock_irq(&queue->lock);
+	__add_wait_queue(queue, &p->entry);
 	/* Pairs with krepis_event(): its word is seen here, or the entry there. */
 	smp_mb();
-	if (READ_ONCE(*p->word) == args.value)
-		return -EIOCBQUEUED;
-	if (take(p))
+	over = READ_ONCE(*word) != args.value;
+	if (over)
+		list_del_init(&p->entry.entry);
+	spin_unlock_irq(&queue->lock);
+	if (over)
 		finish(cmd, flags);
 	return -EIOCBQUEUED;
 }
@@ -115,18 +121,15 @@ static int wait(struct io_uring_cmd *cmd, void __user *arg, unsigned int flags)
 /* Executes the arguments in order. Return: as struct krepis_uring says. */
 static long batch(struct io_uring_cmd *cmd, void __user *arg, u32 count)
 {
-	u32 done, size, stride = 0;
+	u32 done, stride;
 	long err;
 
+	if (get_user(stride, (u32 __user *)arg))
+		return -EFAULT;
 	for (done = 0; done < count; done++) {
-		err = krepis_command(cmd->file, cmd->cmd_op, arg + (size_t)done * stride, &size);
-		if (count == 1)
-			return err;
-		if (!err && done && size != stride)
-			err = -EINVAL;
+		err = krepis_command(cmd->file, cmd->cmd_op, arg + (size_t)done * stride);
 		if (err < 0)
 			return done ? done : err;
-		stride = size;
 		cond_resched();
 	}
 	return done;
@@ -134,17 +137,30 @@ static long batch(struct io_uring_cmd *cmd, void __user *arg, u32 count)
 
 int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 {
-	const struct krepis_uring *area = krepis_uring_area(cmd);
-	void __user *arg = u64_to_user_ptr(READ_ONCE(area->args));
-	u32 count = READ_ONCE(area->count);
+	const struct krepis_uring *area;
+	void __user *arg;
+	u32 count;
+	long ret;
 
+	/* Before all else: the submission may be gone. */
 	if (flags & IO_URING_F_CANCEL)
 		return cancel(cmd, flags);
+	area = krepis_uring_area(cmd);
+	arg = u64_to_user_ptr(READ_ONCE(area->args));
+	count = READ_ONCE(area->count);
 	if (READ_ONCE(area->reserved) || !count || count > KREPIS_MAX_BATCH)
 		return -EINVAL;
+	/* Of many descriptors only a number would be told. */
+	if (count > 1 && krepis_command_blocks(cmd->cmd_op))
+		return -EINVAL;
 	if (cmd->cmd_op == KREPIS_IOC_WAIT)
-		return count == 1 ? wait(cmd, arg, flags) : -EINVAL;
+		return wait(cmd, arg, flags);
 	if ((flags & IO_URING_F_NONBLOCK) && krepis_command_blocks(cmd->cmd_op))
 		return -EAGAIN;
-	return (int)batch(cmd, arg, count);
+	ret = count > 1 ? batch(cmd, arg, count) : krepis_command(cmd->file, cmd->cmd_op, arg);
+	if (ret <= 0)
+		return (int)ret;
+	/* By ourselves: before Linux 6.11 a worker would lose a result above 0. */
+	io_uring_cmd_done(cmd, ret, 0, flags);
+	return -EIOCBQUEUED;
 }

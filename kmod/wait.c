@@ -15,18 +15,21 @@
  *
  * A poll is a sleeper that the kernel announces: steps 2 and 3 here, in the
  * sleeper's own page, so that a plain epoll loop needs no help from the library.
- * The publisher's barrier of step 2 is made only on request (FENCE), and the request must
- * be known before the sleep: once in an endpoint's life an interrupt on
- * every processor makes it so. The request is the endpoint's own word; who takes
- * it back has itself to blame for what it misses.
+ * It is announced at every poll, also at one that finds something: who polls on
+ * edges is not asked again before it sleeps.
+ *
+ * The publisher's barrier of step 2 is made only on request (FENCE), and the request
+ * must be known before the sleep. Where it is new, a barrier on every processor
+ * makes it so; the library leaves it standing for who polls (krepis_fd()).
  */
 #include <linux/hrtimer.h>
+#include <linux/nospec.h>
+#include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include "internal.h"
 #include "trace.h"
-
-#define EVENT_MASK	(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLHUP)
 
 /* Tells slot @slot that something happened. */
 void krepis_event(struct krepis_channel *ch, unsigned int slot)
@@ -35,8 +38,9 @@ void krepis_event(struct krepis_channel *ch, unsigned int slot)
 
 	/* A full barrier; wq_has_sleeper() has its own. Pairs with prepare_to_wait(). */
 	atomic_inc((atomic_t *)&ch->info->event[slot]);
+	/* Without a key: what happened, each who polls looks up himself. */
 	if (wq_has_sleeper(wait))
-		__wake_up(wait, TASK_NORMAL, 0, poll_to_key(EVENT_MASK));
+		wake_up_all(wait);
 }
 
 void krepis_event_all(struct krepis_channel *ch)
@@ -71,24 +75,21 @@ u32 *krepis_word(struct krepis_channel *ch, u64 at)
 {
 	if ((at & 3) || at >= ch->layout.ring)
 		return NULL;
-	return ch->control + at;
+	return ch->control + array_index_nospec(at, ch->layout.ring);
 }
 
 /**
- * krepis_wait - sleeps while the word at @at is @value
+ * krepis_wait - sleeps while @word, of the channel's control regions, is @value
  *
- * Return: 0 if it is not; -ETIMEDOUT; -EINTR; -EINVAL if there is no such word.
+ * Return: 0 if it is not; -ETIMEDOUT; -EINTR.
  */
-int krepis_wait(struct krepis_endpoint *ep, u64 at, u32 value, s64 deadline_ns)
+int krepis_wait(struct krepis_endpoint *ep, u32 *word, u32 value, s64 deadline_ns)
 {
 	wait_queue_head_t *queue = &krepis_slot_of(ep)->wait;
-	u32 *word = krepis_word(ep->channel, at);
 	ktime_t deadline = deadline_ns;
 	DEFINE_WAIT(wait);
 	int err;
 
-	if (!word)
-		return -EINVAL;
 	for (;;) {
 		err = 0;
 		prepare_to_wait(queue, &wait, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
@@ -118,6 +119,21 @@ static void barrier_here(void *unused)
 	smp_mb();
 }
 
+/*
+ * A full barrier on every processor, as membarrier(2) makes one. By an interrupt,
+ * but nobody shall have more than a few of those: then by waiting.
+ */
+static void barrier_everywhere(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, HZ, 200);
+
+	ratelimit_set_flags(&limit, RATELIMIT_MSG_ON_RELEASE);
+	if (__ratelimit(&limit))
+		on_each_cpu(barrier_here, NULL, 1);
+	else
+		synchronize_rcu();
+}
+
 /* Steps 2 and 3 for one who polls. */
 static void announce(struct krepis_endpoint *ep)
 {
@@ -129,11 +145,9 @@ static void announce(struct krepis_endpoint *ep)
 	/* Acquires, releases and is a full barrier. Pairs with krepis_waiting() in lib/. */
 	while (!try_cmpxchg(&w->waiting, &old,
 			    (old + KREPIS_SLEEP) | KREPIS_ASLEEP | KREPIS_FENCE))
-		;
-	if (!READ_ONCE(ep->fenced)) {
-		on_each_cpu(barrier_here, NULL, 1);
-		WRITE_ONCE(ep->fenced, true);
-	}
+		cpu_relax();
+	if (!(old & KREPIS_FENCE))
+		barrier_everywhere();
 }
 
 static __poll_t consumer_events(struct krepis_channel *ch, struct krepis_endpoint *ep)
@@ -148,52 +162,60 @@ static __poll_t consumer_events(struct krepis_channel *ch, struct krepis_endpoin
 	return ready ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-/* Room for the largest record, and somebody to read it: as krepis_wait() in lib/. */
-static __poll_t producer_events(struct krepis_channel *ch)
+/* Whether consumer @c leaves room for the largest record. */
+static bool has_room(const struct krepis_channel *ch, const struct krepis_consumer *c)
 {
-	u64 size = ch->geometry.ring_size, head = READ_ONCE(ch->producer->head);
-	u32 live = READ_ONCE(ch->info->live) & ch->slots, rest;
+	u64 size = ch->geometry.ring_size;
+	u64 used = READ_ONCE(ch->producer->head) - smp_load_acquire(&c->tail);
 
-	if (!live)
-		return 0;
 	if (ch->geometry.kind == KREPIS_TRIPLE || ch->geometry.backpressure == KREPIS_OVERWRITE)
-		return EPOLLOUT | EPOLLWRNORM;
-	for (rest = live; rest; rest &= rest - 1) {
-		u64 used = head - smp_load_acquire(&krepis_consumer_page(ch, __ffs(rest))->tail);
-
-		if (used > size || size - used < krepis_record_bytes(ch->geometry.inline_max))
-			return 0;
-	}
-	return EPOLLOUT | EPOLLWRNORM;
+		return true;
+	return used <= size && size - used >= krepis_record_bytes(ch->geometry.inline_max);
 }
 
-static __poll_t events(struct krepis_endpoint *ep)
+/* Room, and somebody who gets what is sent: as krepis_wait() in lib/. */
+static __poll_t producer_events(struct krepis_channel *ch)
 {
-	struct krepis_channel *ch = ep->channel;
-	bool producer = krepis_is_producer(ep), peer;
-	__poll_t mask;
+	u32 rest = READ_ONCE(ch->info->live) & ch->slots;
+	bool joined = false;
 
-	/* First who is there, then what: what the dead published last is not missed. */
-	peer = producer ? READ_ONCE(ch->info->live) & ch->slots :
-			  !!smp_load_acquire(&ch->slot[0].endpoint);
-	mask = producer ? producer_events(ch) : consumer_events(ch, ep);
-	if (!peer && (ep->had_peer || READ_ONCE(ch->arrivals[producer]) != ep->peers))
-		mask |= EPOLLHUP;
-	return mask;
+	for (; rest; rest &= rest - 1) {
+		struct krepis_consumer *c = krepis_consumer_page(ch, __ffs(rest));
+
+		if (!has_room(ch, c))
+			return 0;
+		joined |= smp_load_acquire(&c->joined) == 1;
+	}
+	return joined ? EPOLLOUT | EPOLLWRNORM : 0;
+}
+
+/*
+ * Whether somebody was at the other side, and nobody is. The count is read first:
+ * who is in it is in his slot, or was.
+ */
+static bool gone(struct krepis_channel *ch, struct krepis_endpoint *ep)
+{
+	bool producer = krepis_is_producer(ep);
+	u32 peers = smp_load_acquire(&ch->arrivals[producer]);
+
+	if (producer ? READ_ONCE(ch->info->live) & ch->slots :
+		       !!smp_load_acquire(&ch->slot[0].endpoint))
+		return false;
+	return ep->had_peer || peers != ep->peers;
 }
 
 __poll_t krepis_poll(struct file *file, struct poll_table_struct *pt)
 {
 	struct krepis_view *view = file->private_data;
 	struct krepis_endpoint *ep = view->endpoint;
+	struct krepis_channel *ch = ep->channel;
 	__poll_t mask;
 
 	if (!krepis_may(view, KREPIS_RIGHT_WAIT))
 		return EPOLLERR;
 	poll_wait(file, &krepis_slot_of(ep)->wait, pt);
-	mask = events(ep);
-	if (mask)
-		return mask;
 	announce(ep);
-	return events(ep);
+	/* First who is there, then what: the last words of the dead are not missed. */
+	mask = gone(ch, ep) ? EPOLLHUP : 0;
+	return mask | (krepis_is_producer(ep) ? producer_events(ch) : consumer_events(ch, ep));
 }

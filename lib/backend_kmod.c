@@ -14,18 +14,24 @@
 
 /**
  * struct kmod - an endpoint's mappings
+ * @next:	in the list of this process's endpoints
  * @fd:		of the endpoint
  * @guard:	a private page
  * @control:	from info to the descriptors, each region as the endpoint may have it
  * @ring:	twice in a row
  */
 struct kmod {
+	struct kmod *next;
 	int fd;
 	uint8_t *guard;
 	uint8_t *control;
 	uint8_t *ring;
 	uint8_t *payload;
 };
+
+/* Protects the list. Nothing is locked inside. */
+static pthread_mutex_t attached_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kmod *attached;
 
 static int command(int fd, unsigned long cmd, void *args)
 {
@@ -146,6 +152,59 @@ static int kmod_map(struct krepis_endpoint *ep)
 	return 0;
 }
 
+/* ---------------------------------------------------------------------- fork */
+
+/*
+ * An endpoint lives as long as it has a descriptor: with a copy in a forked child,
+ * its parent's death would be no news to anybody.
+ */
+static void forked(void)
+{
+	for (; attached; attached = attached->next) {
+		close(attached->fd);
+		attached->fd = -1;
+	}
+	pthread_mutex_unlock(&attached_lock);
+}
+
+static void lock_attached(void)
+{
+	pthread_mutex_lock(&attached_lock);
+}
+
+static void unlock_attached(void)
+{
+	pthread_mutex_unlock(&attached_lock);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(lock_attached, unlock_attached, forked);
+}
+
+static void list_add(struct kmod *k)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, watch_forks);
+	lock_attached();
+	k->next = attached;
+	attached = k;
+	unlock_attached();
+}
+
+static void list_remove(struct kmod *k)
+{
+	struct kmod **p;
+
+	lock_attached();
+	for (p = &attached; *p && *p != k; p = &(*p)->next)
+		;
+	if (*p)
+		*p = k->next;
+	unlock_attached();
+}
+
 /* -------------------------------------------------------------------- attach */
 
 /* What the kernel does not do for an endpoint that has just been attached. */
@@ -185,6 +244,7 @@ static int kmod_attach(struct krepis_endpoint *ep, int fd)
 		err = k->fd;
 		goto err_free;
 	}
+	list_add(k);
 	err = query(k->fd, &q);
 	if (err)
 		goto err_close;
@@ -199,6 +259,7 @@ static int kmod_attach(struct krepis_endpoint *ep, int fd)
 err_unmap:
 	kmod_unmap(ep);
 err_close:
+	list_remove(k);
 	close(k->fd);
 err_free:
 	free(k);
@@ -210,14 +271,15 @@ static void kmod_detach(struct krepis_endpoint *ep, bool forked)
 	struct krepis_none args = { .size = sizeof(args) };
 	struct kmod *k = ep->private;
 
-	/* The child has no view of the channel, and its going is not its parent's. */
+	/* The child has no view of the channel, and no descriptor. */
 	if (forked) {
 		munmap(k->guard, ep->geometry.page_size);
 	} else {
 		command(k->fd, KREPIS_IOC_DETACH, &args);
 		kmod_unmap(ep);
+		list_remove(k);
+		close(k->fd);
 	}
-	close(k->fd);
 	free(k);
 }
 

@@ -92,13 +92,14 @@ static bool announce(struct krepis_waiter *w, uint32_t *announced)
 }
 
 /*
- * Awake again, unless somebody else has announced himself since; @fenced: the
- * request is known to all and may stay.
+ * Awake again, unless somebody else has announced himself since, or who polls may
+ * be asleep; @fenced: the request is known to all and may stay.
  */
-static void awake(struct krepis_waiter *w, uint32_t announced, bool fenced)
+static void awake(struct krepis_endpoint *ep, uint32_t announced, bool fenced)
 {
-	krepis_cas(&w->waiting, &announced,
-		   announced & ~(KREPIS_ASLEEP | (fenced ? 0 : KREPIS_FENCE)));
+	uint32_t over = (ep->polled ? 0 : KREPIS_ASLEEP) | (fenced ? 0 : KREPIS_FENCE);
+
+	krepis_cas(&ep->waiter->waiting, &announced, announced & ~over);
 }
 
 /* One announced sleep. Returns what @poll says, or -ETIMEDOUT, -EINTR; -EAGAIN: go on. */
@@ -132,7 +133,7 @@ static int sleep_once(struct krepis_endpoint *ep,
 		    (err == -EINTR && !(ep->flags & KREPIS_ATTACH_EINTR)))
 			err = -EAGAIN;
 	}
-	awake(ep->waiter, announced, fenced);
+	awake(ep, announced, fenced);
 	return err;
 }
 

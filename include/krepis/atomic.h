@@ -30,22 +30,15 @@
 #define krepis_rmb()			smp_rmb()
 #define krepis_wmb()			smp_wmb()
 
+/* The atomics and not a loop of ours: a peer that keeps writing must not keep us here. */
 static inline __u32 krepis_fetch_or(__u32 *p, __u32 bits)
 {
-	__u32 old = READ_ONCE(*p);
-
-	while (!try_cmpxchg(p, &old, old | bits))
-		;
-	return old;
+	return (__u32)atomic_fetch_or((int)bits, (atomic_t *)p);
 }
 
 static inline __u32 krepis_fetch_andnot(__u32 *p, __u32 bits)
 {
-	__u32 old = READ_ONCE(*p);
-
-	while (!try_cmpxchg(p, &old, old & ~bits))
-		;
-	return old;
+	return (__u32)atomic_fetch_andnot((int)bits, (atomic_t *)p);
 }
 
 #else /* !__KERNEL__ */

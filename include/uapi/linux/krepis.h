@@ -505,12 +505,14 @@ struct krepis_release_args {
 /**
  * struct krepis_uring - the command area of an IORING_OP_URING_CMD
  * @args:	address of @count arguments in a row, each of the size that the first tells
- * @count:	1 to KREPIS_MAX_BATCH. The arguments are executed in order up to the
- *		first that fails. The result is how many succeeded, or the error if
- *		none did; of a single one it is what ioctl(2) would return
+ * @count:	1 to KREPIS_MAX_BATCH; 1 for what may sleep: SETUP, QUERY, ATTACH, DERIVE,
+ *		WAIT. The arguments are executed in order up to the first that fails.
+ *		The result is how many succeeded, or the error if none did; of a
+ *		single one it is what ioctl(2) would return
  * @reserved:	0
  *
- * sqe->cmd_op is KREPIS_IOC_*.
+ * sqe->cmd_op is KREPIS_IOC_*. A WAIT (Linux 6.7 and newer; before, -EOPNOTSUPP) sleeps
+ * nowhere and ends by an event, KREPIS_WAKE_SELF too, or with its ring.
  */
 struct krepis_uring {
 	__u64 args;
