@@ -163,14 +163,12 @@ static __poll_t consumer_events(struct krepis_channel *ch, struct krepis_endpoin
 }
 
 /* Whether consumer @c leaves room for the largest record. */
-static bool has_room(const struct krepis_channel *ch, const struct krepis_consumer *c)
+static bool has_room(const struct krepis_channel *ch, struct krepis_consumer *c)
 {
-	u64 size = ch->geometry.ring_size;
-	u64 used = READ_ONCE(ch->producer->head) - smp_load_acquire(&c->tail);
+	const struct krepis_geometry *g = &ch->geometry;
 
-	if (ch->geometry.kind == KREPIS_TRIPLE || ch->geometry.backpressure == KREPIS_OVERWRITE)
-		return true;
-	return used <= size && size - used >= krepis_record_bytes(ch->geometry.inline_max);
+	return g->kind == KREPIS_TRIPLE || g->backpressure == KREPIS_OVERWRITE ||
+	       krepis_ring_has_room(READ_ONCE(ch->producer->head), c, g->ring_size, g->inline_max);
 }
 
 /* Room, and somebody who gets what is sent: as krepis_wait() in lib/. */

@@ -335,6 +335,13 @@ static void kmod_wake_self(struct krepis_endpoint *ep)
 	wake(ep, KREPIS_WAKE_SELF, 0);
 }
 
+static int kmod_fd(struct krepis_endpoint *ep)
+{
+	struct kmod *k = ep->private;
+
+	return k->fd;
+}
+
 const struct krepis_backend krepis_backend_kmod = {
 	.name = "kmod",
 	.guarantee = KREPIS_COOPERATIVE,
@@ -349,4 +356,5 @@ const struct krepis_backend krepis_backend_kmod = {
 	.sleep = kmod_sleep,
 	.wake = kmod_wake,
 	.wake_self = kmod_wake_self,
+	.fd = kmod_fd,
 };

@@ -110,6 +110,8 @@ KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
 		if (ring && ep->role == KREPIS_CONSUMER && !ep->broken)
 			krepis_recv_done(ep);
 	}
+	if (ep->bell)
+		krepis_bell_destroy(ep, forked);
 	if (ring && ep->role == KREPIS_PRODUCER)
 		krepis_pool_destroy(ep);
 	krepis_buffers_destroy(ep);
@@ -230,6 +232,14 @@ KREPIS_API int krepis_wait(struct krepis_endpoint *ep, int64_t deadline)
 		return krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
 	}
 	return krepis_wait_until(ep, krepis_triple_ready, NULL, deadline);
+}
+
+KREPIS_API int krepis_fd(struct krepis_endpoint *ep)
+{
+	if (!*ep->guard)
+		return -EBADF;
+	krepis_write(&ep->polled, true);
+	return ep->backend->fd(ep);
 }
 
 KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *ep, struct krepis_status *status)

@@ -9,6 +9,8 @@
  *	pool.c		buffers and their holders in this process
  *	triple.c	the latest value
  *	wait.c		spinning, sleeping, waking
+ *	bell.c		a descriptor that tells, for channels without the module
+ *	waitset.c	many endpoints at once
  *	map.c		mappings
  *	backend_kmod.c	channels of the module
  *	backend_shm.c	channels without it: locks, death, sweeping
@@ -175,6 +177,7 @@ struct krepis_endpoint {
 	struct krepis_layout layout;
 	const struct krepis_backend *backend;
 	void *private;		/* the backend's */
+	struct bell *bell;	/* see bell.c, or NULL */
 
 	_Alignas(LINE) union {
 		struct sender sender;
@@ -207,6 +210,7 @@ struct krepis_sleep {
  * @sleep:	0 when woken, -ETIMEDOUT at @until, -EINTR
  * @wake:	wakes the other side; a producer at least those in @consumers
  * @wake_self:	wakes the endpoint's own thread. Async-signal-safe
+ * @fd:		a descriptor for poll(2), or an error
  */
 struct krepis_backend {
 	const char *name;
@@ -222,6 +226,7 @@ struct krepis_backend {
 	int (*sleep)(struct krepis_endpoint *endpoint, struct krepis_sleep *sleep, int64_t until);
 	void (*wake)(struct krepis_endpoint *endpoint, uint32_t consumers);
 	void (*wake_self)(struct krepis_endpoint *endpoint);
+	int (*fd)(struct krepis_endpoint *endpoint);
 };
 
 extern const struct krepis_backend krepis_backend_shm;
@@ -331,6 +336,7 @@ int krepis_wait_briefly(struct krepis_endpoint *ep,
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline);
 void krepis_wake(struct krepis_endpoint *ep, uint32_t consumers);
+int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg));
 void krepis_wake_local(struct krepis_endpoint *ep);
 bool krepis_membarrier_register(void);
 void krepis_relax(void);
@@ -392,6 +398,19 @@ static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 		krepis_wake(ep, asleep);
 	if (unlikely(died))
 		krepis_producer_peer(ep);
+}
+
+/* ---- bell.c */
+
+int krepis_bell_fd(struct krepis_endpoint *ep);
+void krepis_bell_arm(struct krepis_endpoint *ep);
+void krepis_bell_destroy(struct krepis_endpoint *ep, bool forked);
+
+/* There was nothing: who polls will want to be told. */
+static inline void krepis_rearm(struct krepis_endpoint *ep)
+{
+	if (unlikely(ep->bell))
+		krepis_bell_arm(ep);
 }
 
 /* ---- pool.c */

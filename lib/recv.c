@@ -438,12 +438,12 @@ static void drop(struct krepis_buffer *buffer, uint32_t generation)
 {
 	struct krepis_endpoint *ep = buffer->endpoint;
 
-	krepis_poison(buffer->data, ep->geometry.buffer_size);
 	if (krepis_own_drop(&ep->desc[buffer->index], generation, ep->bit))
 		krepis_notify_producer(ep, UINT64_MAX);
 }
 
-KREPIS_API int krepis_msg_put(const struct krepis_msg *msg)
+/* One user less. Return: 1 if it was the last, and the hold is to be dropped. */
+static int put(const struct krepis_msg *msg)
 {
 	struct krepis_buffer *buffer = msg->buffer;
 	uint64_t life;
@@ -457,9 +457,44 @@ KREPIS_API int krepis_msg_put(const struct krepis_msg *msg)
 		if (life >> 32 != msg->generation || !(uint32_t)life)
 			return -EPERM;
 	} while (!krepis_cas(&buffer->life, &life, life - 1));
-	if ((uint32_t)life == 1)
-		drop(buffer, msg->generation);
+	if ((uint32_t)life != 1)
+		return 0;
+	krepis_poison(buffer->data, buffer->endpoint->geometry.buffer_size);
+	return 1;
+}
+
+KREPIS_API int krepis_msg_put(const struct krepis_msg *msg)
+{
+	int last = put(msg);
+
+	if (last <= 0)
+		return last;
+	drop(msg->buffer, msg->generation);
 	return 0;
+}
+
+KREPIS_API int krepis_release_begin(struct krepis_endpoint *ep, const struct krepis_msg *msgs,
+				    unsigned int count, struct krepis_release_args *args)
+{
+	unsigned int i, n = 0;
+
+	if (ep->backend != &krepis_backend_kmod)
+		return -EOPNOTSUPP;
+	if (!*ep->guard)
+		return -EBADF;
+	for (i = 0; i < count; i++) {
+		if (!msgs[i].buffer || msgs[i].buffer->endpoint != ep)
+			return -EINVAL;
+	}
+	for (i = 0; i < count; i++) {
+		if (put(&msgs[i]) <= 0)
+			continue;
+		args[n++] = (struct krepis_release_args){
+			.size = sizeof(*args),
+			.handle = { .index = msgs[i].buffer->index, .generation = msgs[i].generation },
+		};
+	}
+	return (int)n;
 }
 
 KREPIS_API int krepis_msg_verify(const struct krepis_msg *msg)

@@ -182,6 +182,7 @@ static int make_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadlin
 	flush(ep);
 	if (ep->geometry.backpressure == KREPIS_FAIL) {
 		krepis_count(&ep->counters->drops, 1);
+		krepis_rearm(ep);
 		return -EAGAIN;
 	}
 	return wait_for_room(ep, bytes, deadline);

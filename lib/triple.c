@@ -169,8 +169,12 @@ KREPIS_API int krepis_triple_read(struct krepis_endpoint *ep, struct krepis_msg 
 			return err;
 		t->seen = false;
 	}
-	if (unlikely(!t->valid))
+	if (unlikely(!t->valid)) {
+		krepis_rearm(ep);
 		return -ENODATA;
+	}
+	if (t->seen)
+		krepis_rearm(ep);
 	*msg = t->msg;
 	msg->flags = t->seen ? 0 : KREPIS_MSG_FRESH;
 	t->seen = true;

@@ -182,8 +182,12 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 {
 	int err;
 
-	if (deadline == KREPIS_NOWAIT)
-		return check(ep, poll, arg);
+	if (deadline == KREPIS_NOWAIT) {
+		err = check(ep, poll, arg);
+		if (err == -EAGAIN)
+			krepis_rearm(ep);
+		return err;
+	}
 	err = spin(ep, poll, arg);
 	if (err != -EAGAIN)
 		return err;
@@ -196,5 +200,30 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 		err = sleep_once(ep, poll, arg, 0, deadline);
 		if (err != -EAGAIN)
 			return err;
+	}
+}
+
+/*
+ * Sleeps in another thread than the endpoint's, until @poll, which must be good
+ * for that, does not say -EAGAIN, or the endpoint is shut down.
+ */
+int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg))
+{
+	struct krepis_sleep s;
+	uint32_t announced;
+	bool fenced;
+	int err;
+
+	for (;;) {
+		ep->backend->prepare(ep, &s);
+		fenced = announce(ep->waiter, &announced);
+		err = check(ep, poll, NULL);
+		if (err != -EAGAIN)
+			return err;
+		/* Who sweeps now may end without a word to us: look again soon. */
+		if (fenced && !krepis_read(&ep->unsettled))
+			ep->backend->sleep(ep, &s, KREPIS_FOREVER);
+		else
+			ep->backend->sleep(ep, &s, krepis_deadline_ns(KREPIS_SLICE_NS));
 	}
 }

@@ -327,6 +327,22 @@ KREPIS_API void krepis_shutdown(struct krepis_endpoint *endpoint);
 KREPIS_API int krepis_wait(struct krepis_endpoint *endpoint, int64_t deadline);
 
 /**
+ * krepis_fd - a descriptor for poll(2), epoll(7) and io_uring
+ * @endpoint: keeps it: do not read, write or close it
+ *
+ * Readable while krepis_wait() would not wait, for a producer of the module's
+ * channels writable; so EPOLLIN for a consumer and EPOLLIN | EPOLLOUT for a
+ * producer serve both backends. With the module the hang-up of the other side is
+ * EPOLLHUP; without it the descriptor becomes readable, and the next call tells.
+ * Without the module a thread of the library stands behind it, and what was seen
+ * stays seen until a call of the endpoint finds nothing: so call until -EAGAIN
+ * under KREPIS_NOWAIT, or until a triple's value is not fresh.
+ *
+ * Return: the descriptor, always the same; -ENOMEM, -EMFILE, -EAGAIN too many threads.
+ */
+KREPIS_API int krepis_fd(struct krepis_endpoint *endpoint);
+
+/**
  * krepis_wait_peer - waits until somebody is at the other side
  * @endpoint: producer: @count consumers; consumer: the producer, @count is 1
  * @count:    how many, 1 to max_consumers
@@ -544,6 +560,22 @@ KREPIS_API int krepis_recv_batch(struct krepis_endpoint *endpoint, struct krepis
  * endpoint's message.
  */
 KREPIS_API int krepis_release(struct krepis_endpoint *endpoint, const struct krepis_msg *msg);
+
+/**
+ * krepis_release_begin - done with many messages, which io_uring will release
+ * @endpoint: of a channel of the module, that received them
+ * @msgs:     messages in buffers; their views end here
+ * @count:    how many
+ * @args:     room for @count: what is left to do, for krepis_uring_prep_release()
+ *
+ * Return: how many of @args were filled in; the buffers stay held until those are
+ * executed. -EOPNOTSUPP a channel without the module: use krepis_release(); -EINVAL a
+ * message that is not in a buffer, or another endpoint's: then nothing changed.
+ * What was released already is passed over.
+ */
+KREPIS_API int krepis_release_begin(struct krepis_endpoint *endpoint,
+				    const struct krepis_msg *msgs, unsigned int count,
+				    struct krepis_release_args *args);
 
 /**
  * krepis_msg_get - shares a message with another thread of this process
