@@ -6,6 +6,8 @@
 #	make bench		measures, beside other ways, into build/bench/native.json
 #	make kmod		the module for the running kernel; KVER=... or KDIR=... for another
 #	make install		under PREFIX (/usr/local), honours DESTDIR
+#	make install-kmod	the module under MODDIR (/lib/modules/KVER), what loads and mounts it under PREFIX
+#	make dkms		the module's sources for dkms, in build/dkms/
 #
 # VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
 
@@ -40,8 +42,12 @@ SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))
 KVER	?= $(shell uname -r)
 KDIR	?= /lib/modules/$(KVER)/build
 KOUT	?= build/kmod/$(KVER)
+# Of the headers, which may be another kernel's than the one that runs.
+KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || echo $(KVER))
+MODDIR	?= /lib/modules/$(KRELEASE)
+DKMS	:= build/dkms/krepis-$(VERSION)
 
-.PHONY: all lib tool kmod tests check demo bench install clean deps format
+.PHONY: all lib tool kmod tests check demo bench install install-kmod dkms clean deps format
 all: lib tool
 
 lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a)
@@ -93,7 +99,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(OUT)/krepis $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \
-		$(DESTDIR)$(PREFIX)/include/krepis/
+		include/krepis/waitset.h include/krepis/uring.h $(DESTDIR)$(PREFIX)/include/krepis/
 	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
 	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)
@@ -105,6 +111,25 @@ install: all
 			$$f >$(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$f .in); \
 	done
 	install -m 644 Documentation/man/krepis.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+install-kmod: kmod
+	install -d $(DESTDIR)$(MODDIR)/extra $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(foreach d,modprobe modules-load tmpfiles,$(DESTDIR)$(PREFIX)/lib/$d.d)
+	install -m 644 $(KOUT)/krepis.ko $(DESTDIR)$(MODDIR)/extra/
+	for d in modprobe.d modules-load.d tmpfiles.d; do \
+		install -m 644 tools/system/$$d/krepis.conf $(DESTDIR)$(PREFIX)/lib/$$d/; \
+	done
+	install -m 644 tools/system/systemd/run-krepis.mount $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	@echo "krepis: now: depmod $(KRELEASE) && systemctl daemon-reload && systemctl enable --now run-krepis.mount"
+
+dkms:
+	@rm -rf $(DKMS)
+	@mkdir -p $(DKMS)/kmod $(DKMS)/include
+	@cp -p Kbuild $(DKMS)/
+	@cp -p kmod/*.c kmod/*.h $(DKMS)/kmod/
+	@cp -Rp include/krepis include/uapi $(DKMS)/include/
+	@sed -e 's|@VERSION@|$(VERSION)|' kmod/dkms.conf.in >$(DKMS)/dkms.conf
+	@echo "krepis: $(DKMS) is made; now: cp -R $(DKMS) /usr/src/ && dkms install krepis/$(VERSION)"
 
 clean:
 	rm -rf build

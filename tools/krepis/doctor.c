@@ -16,7 +16,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tool.h"
+#include "doctor.h"
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -25,32 +25,11 @@
 #define ROOM_WANTED	(64ULL << 20)	/* what a container gets by default */
 #define FILES_WANTED	256
 
-/* MISSING breaks the shm backend, SLOW does not. ABSENT is expected in this version. */
-enum state { OK, SLOW, MISSING, ABSENT };
-
-/**
- * struct finding - the result of one check
- * @state: enum state
- * @text:  what was found, and what it means
- * @next:  what to type next, or empty
- */
-struct finding {
-	enum state state;
-	char text[512];
-	char next[256];
-};
-
 static const struct option options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
 };
-
-#define SAY(f, s, ...)  do {						\
-	(f)->state = (s);						\
-	snprintf((f)->text, sizeof((f)->text), __VA_ARGS__);		\
-} while (0)
-#define NEXT(f, ...)	snprintf((f)->next, sizeof((f)->next), __VA_ARGS__)
 
 static void check_kernel(struct finding *f)
 {
@@ -70,7 +49,7 @@ static void check_kernel(struct finding *f)
 		NEXT(f, "apt install linux-image-$(dpkg --print-architecture), then reboot");
 }
 
-static bool file_has_word(const char *path, const char *word)
+bool doctor_file_has(const char *path, const char *word)
 {
 	char line[256];
 	bool found = false;
@@ -84,56 +63,58 @@ static bool file_has_word(const char *path, const char *word)
 	return found;
 }
 
-static void check_kmod(struct finding *f)
+/*
+ * Where channels would be made, or if the first krepis create makes that, where it
+ * does. Return: 0 or -ENAMETOOLONG.
+ */
+int doctor_place(char *path, size_t size)
 {
-	if (!access("/sys/module/krepis", F_OK) || file_has_word("/proc/filesystems", "\tkrepis\n"))
-		SAY(f, ABSENT, "not available: a krepis module is loaded, but this version of the library has no use for it yet");
-	else
-		SAY(f, ABSENT, "not available: this version has no kernel module yet. Peers keep the ownership rules by their own will");
+	int err = krepis_directory(path, size);
+	char *slash;
+
+	if (err) {
+		path[0] = '\0';
+		return err;
+	}
+	slash = strrchr(path, '/');
+	if (access(path, F_OK) && slash && slash != path)
+		*slash = '\0';
+	return 0;
 }
 
 /* Names stand in a directory that the first krepis create makes. */
 static void check_directory(struct finding *f)
 {
-	char path[PATH_SIZE], parent[PATH_SIZE], *slash;
+	char path[PATH_SIZE], place[PATH_SIZE];
 	struct statfs fs;
-	bool exists;
 
-	if (krepis_directory(path, sizeof(path))) {
+	if (krepis_directory(path, sizeof(path)) || doctor_place(place, sizeof(place))) {
 		SAY(f, MISSING, "the path in KREPIS_DIR is too long");
 		NEXT(f, "export KREPIS_DIR=/dev/shm/krepis-$(id -u)");
 		return;
 	}
-	exists = !access(path, F_OK);
-	strcpy(parent, path);
-	slash = strrchr(parent, '/');
-	if (!exists && slash && slash != parent)
-		*slash = '\0';
-	if (statfs(parent, &fs)) {
-		SAY(f, MISSING, "%.200s does not exist, so names have no place", parent);
-		NEXT(f, "mkdir -p %.200s", parent);
-	} else if ((unsigned long)fs.f_type != TMPFS_MAGIC) {
-		SAY(f, MISSING, "%.200s is not on tmpfs: channels need memory, not a disk", parent);
+	if (statfs(place, &fs)) {
+		SAY(f, MISSING, "%.200s does not exist, so names have no place", place);
+		NEXT(f, "mkdir -p %.200s", place);
+	} else if ((unsigned long)fs.f_type != TMPFS_MAGIC && !doctor_on_module(place)) {
+		SAY(f, MISSING, "%.200s is not on tmpfs or krepis: channels need memory, not a disk", place);
 		NEXT(f, "export KREPIS_DIR=/dev/shm/krepis-$(id -u)");
-	} else if (access(parent, W_OK | X_OK)) {
-		SAY(f, MISSING, "%.200s: no permission to make channels there", parent);
+	} else if (access(place, W_OK | X_OK)) {
+		SAY(f, MISSING, "%.200s: no permission to make channels there", place);
 		NEXT(f, "export KREPIS_DIR=/dev/shm/krepis-$(id -u)");
 	} else {
-		SAY(f, OK, "%.200s%s: tmpfs, writable", path,
-		    exists ? "" : " (made by the first krepis create)");
+		SAY(f, OK, "%.200s%s: %s, writable", path,
+		    strcmp(path, place) ? " (made by the first krepis create)" : "",
+		    doctor_on_module(place) ? "krepis" : "tmpfs");
 	}
 }
 
 static void check_room(struct finding *f)
 {
-	char path[PATH_SIZE], room[32], *slash;
+	char path[PATH_SIZE], mount[PATH_SIZE], room[32];
 	struct statvfs vfs;
 
-	if (krepis_directory(path, sizeof(path)))
-		path[0] = '\0';
-	slash = strrchr(path, '/');
-	if (access(path, F_OK) && slash)
-		*slash = '\0';
+	doctor_place(path, sizeof(path));
 	if (statvfs(path, &vfs)) {
 		SAY(f, MISSING, "cannot tell how much room %.200s has: %s", path, strerror(errno));
 		return;
@@ -145,7 +126,10 @@ static void check_room(struct finding *f)
 	}
 	SAY(f, SLOW, "only %s free in %.200s: a channel of default size takes 17 MiB, all at once", room,
 	    path);
-	NEXT(f, "mount -o remount,size=1G /dev/shm (in a container, start it with --shm-size=1g)");
+	if (doctor_on_module(path) && doctor_mount_of(path, mount, sizeof(mount)))
+		NEXT(f, "sudo mount -o remount,size=1G %.200s", mount);
+	else
+		NEXT(f, "mount -o remount,size=1G /dev/shm (in a container, start it with --shm-size=1g)");
 }
 
 static void check_memfd(struct finding *f)
@@ -341,41 +325,70 @@ static void check_channel(struct finding *f)
 	NEXT(f, "see the lines above that do not say ok");
 }
 
+enum backend { SHM = 1, KMOD = 2, BOTH = SHM | KMOD };
+
+/* @needed_by: whose use suffers if it is not OK; the rest only tells. */
 static const struct {
 	const char *id;
 	void (*check)(struct finding *f);
+	enum backend needed_by;
 } checks[] = {
-	{ "kmod", check_kmod },
-	{ "kernel", check_kernel },
-	{ "directory", check_directory },
-	{ "room", check_room },
-	{ "memfd", check_memfd },
-	{ "waiting", check_futex_waitv },
-	{ "publishing", check_membarrier },
-	{ "death", check_death },
-	{ "locks", check_locks },
-	{ "proc", check_proc },
-	{ "processors", check_processors },
-	{ "files", check_files },
-	{ "channel", check_channel },
+	{ "kmod", doctor_kmod, KMOD },
+	{ "signature", doctor_signature, KMOD },
+	{ "mount", doctor_mount, KMOD },
+	{ "memlock", doctor_memlock, KMOD },
+	{ "uring", doctor_uring, 0 },
+	{ "kernel", check_kernel, BOTH },
+	{ "directory", check_directory, BOTH },
+	{ "room", check_room, BOTH },
+	{ "memfd", check_memfd, SHM },
+	{ "waiting", check_futex_waitv, SHM },
+	{ "publishing", check_membarrier, BOTH },
+	{ "death", check_death, SHM },
+	{ "locks", check_locks, SHM },
+	{ "proc", check_proc, BOTH },
+	{ "processors", check_processors, BOTH },
+	{ "files", check_files, BOTH },
+	{ "channel", check_channel, BOTH },
 };
+
+/**
+ * struct result - what it comes to
+ * @backend:	who makes the channels, by where they are made
+ * @slow:	checks that count and are SLOW
+ * @missing:	... MISSING
+ */
+struct result {
+	enum backend backend;
+	unsigned int slow;
+	unsigned int missing;
+};
+
+static const char *backend_name(const struct result *r)
+{
+	return r->backend == KMOD ? "kmod" : "shm";
+}
 
 static const char *state_name(enum state state)
 {
 	return state == OK ? "ok" : state == SLOW ? "slow" : "missing";
 }
 
-static void print_json(const struct finding *found, unsigned int slow, unsigned int missing)
+static void print_json(const struct finding *found, const struct result *r)
 {
 	unsigned int i;
 
-	printf("{\"version\":\"%s\",\"backend\":%s,\"guarantee\":\"cooperative\",\"ok\":%s,\"slow\":%u,\"missing\":%u,\"checks\":[",
-	       krepis_version(), missing ? "null" : "\"shm\"", slow + missing ? "false" : "true", slow,
-	       missing);
+	printf("{\"version\":\"%s\",\"backend\":", krepis_version());
+	if (r->missing)
+		fputs("null", stdout);
+	else
+		json_text(stdout, backend_name(r));
+	printf(",\"guarantee\":\"cooperative\",\"ok\":%s,\"slow\":%u,\"missing\":%u,\"checks\":[",
+	       r->slow + r->missing ? "false" : "true", r->slow, r->missing);
 	for (i = 0; i < ARRAY_SIZE(checks); i++) {
 		printf("%s{\"id\":\"%s\",\"state\":\"%s\",\"required\":%s,\"text\":", i ? "," : "",
 		       checks[i].id, state_name(found[i].state),
-		       found[i].state == ABSENT ? "false" : "true");
+		       checks[i].needed_by & r->backend ? "true" : "false");
 		json_text(stdout, found[i].text);
 		fputs(",\"next\":", stdout);
 		json_text(stdout, found[i].next);
@@ -384,28 +397,36 @@ static void print_json(const struct finding *found, unsigned int slow, unsigned 
 	puts("]}");
 }
 
-static void print_text(const struct finding *found, unsigned int slow, unsigned int missing)
+static void print_text(const struct finding *found, const struct result *r)
 {
-	unsigned int i;
+	unsigned int i, other = 0;
 
 	for (i = 0; i < ARRAY_SIZE(checks); i++) {
 		printf("%-8s %-11s %s\n", state_name(found[i].state), checks[i].id, found[i].text);
 		if (found[i].next[0])
 			printf("%21sType: %s\n", "", found[i].next);
+		other += found[i].state != OK && !(checks[i].needed_by & r->backend);
 	}
-	if (missing)
-		printf("\nNo backend: the shm backend does not work here, for what is missing above.\n");
-	else if (slow)
-		printf("\nBackend: shm (cooperative). It works, but not as well as it could.\n");
+	if (r->missing)
+		printf("\nNo backend: the %s backend does not work here, for what is missing above.\n",
+		       backend_name(r));
+	else if (r->slow)
+		printf("\nBackend: %s (cooperative). It works, but not as well as it could.\n",
+		       backend_name(r));
 	else
-		printf("\nBackend: shm (cooperative). It works fully.\n");
+		printf("\nBackend: %s (cooperative). It works fully.\n", backend_name(r));
+	if (other)
+		printf("%u of the lines above that are not ok %s about what it does not use.\n", other,
+		       other == 1 ? "is" : "are");
 }
 
 static int run(int argc, char **argv)
 {
 	static struct finding found[ARRAY_SIZE(checks)];
-	unsigned int i, slow = 0, missing = 0;
+	struct result r = { .backend = SHM };
+	char place[PATH_SIZE];
 	bool json = false;
+	unsigned int i;
 	int option;
 
 	while ((option = tool_getopt(argc, argv, ":h", options)) != TOOL_OPT_END) {
@@ -417,15 +438,19 @@ static int run(int argc, char **argv)
 	}
 	if (optind != argc)
 		return tool_usage(argv[0], "takes no arguments but options");
+	if (!doctor_place(place, sizeof(place)) && doctor_on_module(place))
+		r.backend = KMOD;
 	for (i = 0; i < ARRAY_SIZE(checks); i++) {
 		checks[i].check(&found[i]);
-		slow += found[i].state == SLOW;
-		missing += found[i].state == MISSING;
+		if (!(checks[i].needed_by & r.backend))
+			continue;
+		r.slow += found[i].state == SLOW;
+		r.missing += found[i].state == MISSING;
 	}
-	(json ? print_json : print_text)(found, slow, missing);
+	(json ? print_json : print_text)(found, &r);
 	if (fflush(stdout))
 		return EXIT_FAILED;
-	return slow + missing ? EXIT_NOT_FOUND : EXIT_DONE;
+	return r.slow + r.missing ? EXIT_NOT_FOUND : EXIT_DONE;
 }
 
 const struct tool_command command_doctor = {
@@ -433,10 +458,12 @@ const struct tool_command command_doctor = {
 	.summary = "Say which backend this machine offers, and what would make it better.",
 	.synopsis = "[--json]",
 	.help =
-	"  --json   one object: {\"backend\", \"ok\", \"checks\": [{\"id\", \"state\", \"text\", \"next\"}]}\n\n"
-	"Each line is ok, slow or missing, says what that means, and what to type next. Exit code 0\n"
-	"if the shm backend works fully, 3 if something is slow or missing. The kernel module is not\n"
-	"part of this version, and does not count.\n\n"
+	"  --json   one object: {\"backend\", \"ok\", \"checks\": [{\"id\", \"state\", \"required\",\n"
+	"           \"text\", \"next\"}]}\n\n"
+	"Each line is ok, slow or missing, says what that means, and what to type next. The backend\n"
+	"is kmod where channels would be made on a krepis file system, and else shm. Exit code 0 if\n"
+	"it works fully, 3 if something that it needs is slow or missing; what only the other one\n"
+	"needs does not count.\n\n"
 	"Example:\n"
 	"  krepis doctor\n"
 	"  krepis doctor --json | python3 -m json.tool\n",

@@ -34,8 +34,8 @@ static void list(FILE *out)
 	      "Zero-copy messages between processes, through shared memory.\n\n", out);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\nA NAME without '/' stands in $KREPIS_DIR, else $XDG_RUNTIME_DIR/krepis if that is\n"
-	      "tmpfs, else /dev/shm/krepis-UID. With a '/' it is a path.\n\n"
+	fputs("\nA NAME without '/' stands in $KREPIS_DIR, else /run/krepis if the module is\n"
+	      "mounted there, else $XDG_RUNTIME_DIR/krepis if that is tmpfs, else /dev/shm/krepis-UID. With a '/' it is a path.\n\n"
 	      "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or not available, 4 the\n"
 	      "other side died or left too early, 5 timed out, 130 and 143 stopped by a signal.\n\n"
 	      "Example:\n"

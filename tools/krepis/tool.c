@@ -190,7 +190,9 @@ static const char *advice(const char *verb, int err)
 	case EUSERS:
 		return "Make the channel with more slots: krepis create --consumers N";
 	case EOPNOTSUPP:
-		return "Channels live on tmpfs: export KREPIS_DIR=/dev/shm/krepis-mine, or see: krepis doctor";
+		return "Channels live on tmpfs or krepis: export KREPIS_DIR=/dev/shm/krepis-mine, or see: krepis doctor";
+	case ENOMEM:
+		return "Make it smaller with --buffers or --buffer-size, or see which limit it is: krepis doctor";
 	case ENOSPC:
 		return "Make it smaller with --ring, --buffers or --buffer-size, or see: krepis doctor";
 	case EACCES:
