@@ -107,7 +107,13 @@ static u32 *word_of(struct file *file, const struct krepis_wait_args *w)
 	if (IS_ERR(ep))
 		return ERR_CAST(ep);
 	word = krepis_word(ep->channel, w->at);
-	return word ? word : ERR_PTR(-EINVAL);
+	if (!word)
+		return ERR_PTR(-EINVAL);
+	/* Waiting for a word is a way of reading it. */
+	if (word != &ep->channel->info->event[ep->number] &&
+	    !krepis_may(file->private_data, KREPIS_RIGHT_READ))
+		return ERR_PTR(-EACCES);
+	return word;
 }
 
 static long do_wait(struct file *file, const union args *a)
@@ -264,7 +270,8 @@ long krepis_command(struct file *file, unsigned int cmd, void __user *arg)
 	err = copy_args(&args, c->size, arg);
 	if (!err)
 		err = c->run(file, &args);
-	if (err < 0)
+	/* A wait that ended is no refusal. */
+	if (err < 0 && err != -ETIMEDOUT && err != -EINTR)
 		trace_krepis_refuse(file_inode(file), cmd, (int)err);
 	return err;
 }

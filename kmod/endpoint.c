@@ -68,7 +68,8 @@ static void clean_page(struct krepis_channel *ch, const struct krepis_endpoint *
 
 /*
  * Which buffer of a triple is the new endpoint's. Return: -EAGAIN while the other
- * side is in the middle of an exchange; -EPROTO if it broke the triple.
+ * side is in the middle of an exchange, or broke the triple; -EPROTO if nobody is there,
+ * and the last ones broke it.
  */
 static int claim_buffer(struct krepis_channel *ch, const struct krepis_endpoint *ep)
 {
@@ -241,6 +242,7 @@ static struct krepis_endpoint *endpoint_alloc(struct krepis_channel *ch, u32 rol
 	if (ep) {
 		ep->channel = ch;
 		ep->role = role;
+		spin_lock_init(&ep->lock);
 		refcount_set(&ep->views, 1);
 	}
 	return ep;
@@ -269,7 +271,7 @@ static int view_open(struct file *of, struct krepis_view *view, struct file **ou
  *
  * Return: a descriptor; -EBADFD if the file is no channel yet; -EBUSY if there is a
  * producer; -EUSERS if there are as many consumers as can be; -ETIMEDOUT if the other
- * side of a triple does not finish its exchange; -EPROTO if it broke the triple;
+ * side of a triple does not finish its exchange; -EPROTO if the last ones broke it;
  * -ENOMEM, -EMFILE, -ENFILE; -EINTR if the caller was killed. On error nothing changed.
  */
 int krepis_attach(struct file *file, u32 role, u32 rights)

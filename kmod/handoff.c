@@ -63,14 +63,19 @@ int krepis_handoff(struct krepis_endpoint *ep, const struct krepis_handoff *what
 int krepis_release(struct krepis_endpoint *ep, struct krepis_handle handle)
 {
 	struct krepis_desc *desc = desc_of(ep->channel, handle), what;
+	bool last;
 	int err;
 
 	if (krepis_is_producer(ep))
 		return -EPERM;
 	if (!desc)
 		return -EINVAL;
+	/* Of two releases of one hold, the second must not meet the buffer's next life. */
+	spin_lock(&ep->lock);
 	err = krepis_own_resolve(desc, handle.generation, ep->bit, U64_MAX, &what);
-	if (!err && krepis_own_drop(desc, handle.generation, ep->bit))
+	last = !err && krepis_own_drop(desc, handle.generation, ep->bit);
+	spin_unlock(&ep->lock);
+	if (last)
 		krepis_event(ep->channel, 0);
 	trace_krepis_release(ep, handle, err);
 	return err;

@@ -31,6 +31,7 @@
  *	inode lock		SETUP against SETUP
  *	krepis_channel.lock	who is attached; attach, detach, sweep
  *	krepis_super.lock	what a mount may use; a spinlock, nothing inside
+ *	krepis_endpoint.lock	see there
  */
 #ifndef _KREPIS_INTERNAL_H
 #define _KREPIS_INTERNAL_H
@@ -112,6 +113,7 @@ struct krepis_inode {
 
 /**
  * struct krepis_endpoint - who is attached to a slot
+ * @lock:	RELEASE against RELEASE; a spinlock, nothing inside
  * @views:	its files
  * @number:	of the slot
  * @bit:	consumer: 1 << its number
@@ -121,6 +123,7 @@ struct krepis_inode {
  */
 struct krepis_endpoint {
 	struct krepis_channel *channel;
+	spinlock_t lock;
 	refcount_t views;
 	u32 role;
 	u32 number;

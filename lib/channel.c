@@ -146,12 +146,11 @@ static int create_anonymous(const struct krepis_geometry *g, struct krepis_chann
 	char dir[PATH_MAX];
 	int fd = -1, err;
 
-	/* The module's, where it is at hand. */
+	/* The module's, where it is at hand and its limits allow it. */
 	if (!krepis_directory(dir, sizeof(dir)))
 		fd = open_tmpfile(dir, 0600);
-	if (fd >= 0 && backend_of(fd) == &krepis_backend_kmod) {
+	if (fd >= 0 && backend_of(fd) == &krepis_backend_kmod && !krepis_backend_kmod.format(fd, g)) {
 		backend = &krepis_backend_kmod;
-		err = backend->format(fd, g);
 	} else {
 		if (fd >= 0)
 			close(fd);
@@ -159,8 +158,7 @@ static int create_anonymous(const struct krepis_geometry *g, struct krepis_chann
 		if (err)
 			return err;
 	}
-	if (!err)
-		err = channel_new(backend, fd, g, out);
+	err = channel_new(backend, fd, g, out);
 	if (err)
 		close(fd);
 	return err;

@@ -30,7 +30,7 @@ static const struct {
 	{ EMSGSIZE, "the message is too long for this way of sending it" },
 	{ EBADMSG, "the checksum of the message is wrong" },
 	{ EBADF, "not usable here: the endpoint belongs to the parent process" },
-	{ EOPNOTSUPP, "not on this channel, or its directory is not on tmpfs" },
+	{ EOPNOTSUPP, "not on this channel, or its directory is neither on tmpfs nor on krepis" },
 	{ ENODATA, "nothing was published yet" },
 };
 

@@ -122,9 +122,11 @@ struct krepis_channel_options {
 
 /**
  * krepis_channel_create - makes a channel
- * @path:    a new file on tmpfs; a name without '/' stands in krepis_directory();
- *	     NULL: anonymous, a sealed memfd that travels by krepis_channel_pass()
- *	     or inheritance of krepis_channel_fd()
+ * @path:    a new file on tmpfs or on a krepis mount, by which the backend is chosen;
+ *	     a name without '/' stands in krepis_directory(); NULL: anonymous, travels
+ *	     by krepis_channel_pass() or inheritance of krepis_channel_fd(). It is the
+ *	     module's if krepis_directory() is and the limits there allow it, and else
+ *	     a sealed memfd
  * @options: its shape, or NULL for a ring with the defaults
  * @out:     the channel, to be closed with krepis_channel_close()
  *
@@ -133,8 +135,8 @@ struct krepis_channel_options {
  *
  * Errors: -EINVAL an option out of its range, or an unknown flag; -E2BIG beyond
  * the limits above; -EEXIST; -ENOENT, -ENOTDIR, -EACCES the directory;
- * -ENAMETOOLONG; -EOPNOTSUPP the file system is not tmpfs; -ENOSPC it is full;
- * -ENOMEM; -EMFILE.
+ * -ENAMETOOLONG; -EOPNOTSUPP the file system is neither tmpfs nor krepis; -ENOSPC it
+ * is full; -ENOMEM, on a krepis mount also over RLIMIT_MEMLOCK; -EMFILE.
  */
 KREPIS_API int krepis_channel_create(const char *path,
 				     const struct krepis_channel_options *options,
@@ -214,8 +216,8 @@ KREPIS_API int krepis_unlink(const char *path);
  * @path: room for @size bytes
  * @size: 108 is enough
  *
- * $KREPIS_DIR, else $XDG_RUNTIME_DIR/krepis if that is tmpfs, else
- * /dev/shm/krepis-<uid>. krepis_channel_create() makes it, with mode 0700.
+ * $KREPIS_DIR, else /run/krepis if that is a krepis mount and writable, else
+ * $XDG_RUNTIME_DIR/krepis if that is tmpfs, else /dev/shm/krepis-<uid>. krepis_channel_create() makes it, with mode 0700.
  *
  * Errors: -ENAMETOOLONG.
  */

@@ -317,7 +317,7 @@ struct krepis_consumer {
  *
  * Every argument begins with its size in bytes. A longer one whose tail is zero
  * is taken; other tails, unknown flags and reserved fields that are not zero are
- * refused. The numbers below encode the size word alone, so that they stay when
+ * refused (of what is only written, nothing is read). The numbers below encode the size word alone, so that they stay when
  * an argument grows.
  */
 #define KREPIS_SUPER_MAGIC	0x6b727073	/* statfs(2): "krps" */
@@ -368,7 +368,7 @@ struct krepis_setup {
  * @role:	out: of an endpoint, enum krepis_role; else 0
  * @slot:	out: of a consumer's endpoint: its number
  * @rights:	out: of an endpoint, KREPIS_RIGHT_*
- * @reserved:	0
+ * @reserved:	out: 0
  * @counters:	out: of the producer, then of each consumer; written by their owners
  */
 struct krepis_info_query {
