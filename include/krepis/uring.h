@@ -84,8 +84,11 @@ static inline int krepis_uring_prep_room(struct io_uring_sqe *sqe,
 static inline void krepis_uring_prep_command(struct io_uring_sqe *sqe, int fd, unsigned int cmd,
 					     const void *args, unsigned int count)
 {
-	struct krepis_uring area = { .args = (uint64_t)(uintptr_t)args, .count = count };
+	struct krepis_uring area;
 
+	memset(&area, 0, sizeof(area));
+	area.args = (uint64_t)(uintptr_t)args;
+	area.count = count;
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, NULL, 0, 0);
 	/* cmd_op, where liburing's header may not name it yet; it shares its place with off. */
 	sqe->off = cmd;
