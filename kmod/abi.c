@@ -127,10 +127,12 @@ static long do_wait(struct file *file, const union args *a)
 
 static long do_wake(struct file *file, const union args *a)
 {
-	struct krepis_endpoint *ep = endpoint(file, KREPIS_RIGHT_WAKE);
-	bool self = a->wake.flags & KREPIS_WAKE_SELF;
+	bool self = a->wake.flags & KREPIS_WAKE_SELF, stop = a->wake.flags & KREPIS_WAKE_STOP;
+	struct krepis_endpoint *ep =
+		endpoint(file, KREPIS_RIGHT_WAKE | (stop ? KREPIS_RIGHT_WRITE : 0));
 
-	if (unknown(a->wake.flags, KREPIS_WAKE_SELF) || a->wake.reserved)
+	if (unknown(a->wake.flags, KREPIS_WAKE_SELF | KREPIS_WAKE_STOP) || a->wake.reserved ||
+	    (stop && !self))
 		return -EINVAL;
 	if (IS_ERR(ep))
 		return PTR_ERR(ep);
@@ -139,6 +141,8 @@ static long do_wake(struct file *file, const union args *a)
 		return -EINVAL;
 	if (!self)
 		return krepis_wake(ep, a->wake.consumers);
+	if (stop)
+		WRITE_ONCE(ep->stopped, true);
 	krepis_event(ep->channel, ep->number);
 	return 0;
 }

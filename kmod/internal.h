@@ -120,6 +120,7 @@ struct krepis_inode {
  * @had_peer:	somebody was at the other side when this one came
  * @peers:	how many had ever been there
  * @orderly:	DETACH was called: it does not count as a death
+ * @stopped:	its own side has shut down: who polls shall look
  */
 struct krepis_endpoint {
 	struct krepis_channel *channel;
@@ -131,6 +132,7 @@ struct krepis_endpoint {
 	u32 peers;
 	bool had_peer;
 	bool orderly;
+	bool stopped;
 };
 
 /**

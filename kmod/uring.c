@@ -157,7 +157,8 @@ int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 		return wait(cmd, arg, flags);
 	if ((flags & IO_URING_F_NONBLOCK) && krepis_command_blocks(cmd->cmd_op))
 		return -EAGAIN;
-	ret = count > 1 ? batch(cmd, arg, count) : krepis_command(cmd->file, cmd->cmd_op, arg);
+	ret = krepis_command_blocks(cmd->cmd_op) ? krepis_command(cmd->file, cmd->cmd_op, arg) :
+						   batch(cmd, arg, count);
 	if (ret <= 0)
 		return (int)ret;
 	/* By ourselves: before Linux 6.11 a worker would lose a result above 0. */

@@ -215,5 +215,7 @@ __poll_t krepis_poll(struct file *file, struct poll_table_struct *pt)
 	announce(ep);
 	/* First who is there, then what: the last words of the dead are not missed. */
 	mask = gone(ch, ep) ? EPOLLHUP : 0;
+	if (READ_ONCE(ep->stopped))
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
 	return mask | (krepis_is_producer(ep) ? producer_events(ch) : consumer_events(ch, ep));
 }

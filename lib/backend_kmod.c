@@ -332,7 +332,7 @@ static void kmod_wake(struct krepis_endpoint *ep, uint32_t consumers)
 
 static void kmod_wake_self(struct krepis_endpoint *ep)
 {
-	wake(ep, KREPIS_WAKE_SELF, 0);
+	wake(ep, KREPIS_WAKE_SELF | (krepis_read(&ep->stop) ? KREPIS_WAKE_STOP : 0), 0);
 }
 
 static int kmod_fd(struct krepis_endpoint *ep)

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: MIT
 /*
- * A descriptor that tells when an endpoint is ready, where no module does: an
- * eventfd, and a thread that sleeps on the endpoint's behalf.
+ * A descriptor that tells when an endpoint is ready, where no module does: the read
+ * end of a pipe, which unlike an eventfd is never writable, and a thread that sleeps
+ * on the endpoint's behalf.
  *
- *	armed	the thread watches; the eventfd is 0
- *	rung	the thread saw something: the eventfd is 1; the thread sleeps until it is
- *		armed again, by a call of the endpoint's own thread that finds nothing
+ *	armed	the thread watches; the pipe is empty
+ *	rung	the thread saw something: a byte is in the pipe; the thread sleeps until it
+ *		is armed again, by a call of the endpoint's own thread that finds nothing
  *
  * What the thread looks at are the shared words alone, and never what belongs to
  * the endpoint's thread: as the module's poll, kmod/wait.c.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
 
 /**
  * struct bell - one endpoint's
+ * @fd:	   of the pipe
  * @armed: atomic futex, private: 1 armed, 0 rung
  * @stop:  atomic: the thread is to end
  */
 struct bell {
-	int fd;
+	int fd[2];
 	pthread_t thread;
 	uint32_t armed;
 	bool stop;
@@ -74,7 +76,6 @@ static void *bell_main(void *arg)
 {
 	struct krepis_endpoint *ep = arg;
 	struct bell *bell = ep->bell;
-	uint64_t one = 1;
 
 	for (;;) {
 		while (!krepis_load_acquire(&bell->armed))
@@ -83,8 +84,8 @@ static void *bell_main(void *arg)
 		if (krepis_read(&bell->stop))
 			return NULL;
 		krepis_store_release(&bell->armed, 0);
-		/* It is 0, and has room. */
-		while (write(bell->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		/* There is room: the pipe is empty. */
+		while (write(bell->fd[1], "", 1) < 0 && errno == EINTR)
 			;
 	}
 }
@@ -114,37 +115,40 @@ int krepis_bell_fd(struct krepis_endpoint *ep)
 	int err;
 
 	if (bell)
-		return bell->fd;
+		return bell->fd[0];
 	bell = calloc(1, sizeof(*bell));
 	if (!bell)
 		return -ENOMEM;
 	bell->armed = 1;
-	bell->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = bell->fd < 0 ? -errno : 0;
+	if (pipe2(bell->fd, O_CLOEXEC | O_NONBLOCK)) {
+		err = -errno;
+		goto err_free;
+	}
 	ep->bell = bell;
-	if (!err) {
-		err = start(ep);
-		if (err)
-			close(bell->fd);
-	}
-	if (err) {
-		ep->bell = NULL;
-		free(bell);
-		return err;
-	}
-	return bell->fd;
+	err = start(ep);
+	if (err)
+		goto err_close;
+	return bell->fd[0];
+
+err_close:
+	ep->bell = NULL;
+	close(bell->fd[0]);
+	close(bell->fd[1]);
+err_free:
+	free(bell);
+	return err;
 }
 
 /* Only by the endpoint's thread. */
 void krepis_bell_arm(struct krepis_endpoint *ep)
 {
 	struct bell *bell = ep->bell;
-	uint64_t count;
+	char byte;
 
 	if (krepis_load_acquire(&bell->armed))
 		return;
-	/* It was rung, or is just about to be: its 1 must not be left behind. */
-	while (read(bell->fd, &count, sizeof(count)) < 0 && (errno == EAGAIN || errno == EINTR))
+	/* It was rung, or is just about to be: its byte must not be left behind. */
+	while (read(bell->fd[0], &byte, 1) < 0 && (errno == EAGAIN || errno == EINTR))
 		krepis_relax();
 	set_armed(bell);
 }
@@ -160,7 +164,8 @@ void krepis_bell_destroy(struct krepis_endpoint *ep, bool forked)
 		krepis_wake_local(ep);
 		pthread_join(bell->thread, NULL);
 	}
-	close(bell->fd);
+	close(bell->fd[0]);
+	close(bell->fd[1]);
 	ep->bell = NULL;
 	free(bell);
 }

@@ -338,8 +338,10 @@ static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t
 		recv_done(ep);
 		if (krepis_read(&ep->stop))
 			return -ESHUTDOWN;
-		if (deadline == KREPIS_NOWAIT)
+		if (deadline == KREPIS_NOWAIT) {
+			krepis_rearm(ep);
 			return -EAGAIN;
+		}
 		if (krepis_deadline_ns(0) >= deadline)
 			return -ETIMEDOUT;
 	}

@@ -25,11 +25,13 @@ struct member {
  * @epoll:   the descriptor; its events carry a struct member, or NULL for @bell
  * @bell:    an eventfd for krepis_waitset_interrupt()
  * @eintr:   members whose waits a signal ends
+ * @interrupted: seen and not yet told
  */
 struct krepis_waitset {
 	int epoll;
 	int bell;
 	unsigned int eintr;
+	bool interrupted;
 	struct member *members;
 };
 
@@ -66,7 +68,7 @@ static struct member **find(struct krepis_waitset *set, const struct krepis_endp
 KREPIS_API int krepis_waitset_add(struct krepis_waitset *set, struct krepis_endpoint *ep,
 				  void *data)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT };
 	int fd = krepis_fd(ep);
 	struct member *m;
 
@@ -75,11 +77,6 @@ KREPIS_API int krepis_waitset_add(struct krepis_waitset *set, struct krepis_endp
 	m = malloc(sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	if (ep->role == KREPIS_PRODUCER)
-		event.events |= EPOLLOUT;
-	/* An eventfd is always writable: there a producer's, too, is readable when it is ready. */
-	if (ep->bell)
-		event.events = EPOLLIN;
 	event.data.ptr = m;
 	if (epoll_ctl(set->epoll, EPOLL_CTL_ADD, fd, &event)) {
 		free(m);
@@ -107,16 +104,14 @@ KREPIS_API int krepis_waitset_remove(struct krepis_waitset *set, struct krepis_e
 /* Milliseconds until @deadline, rounded up, as epoll_wait(2) takes them. */
 static int timeout_of(int64_t deadline)
 {
-	int64_t left;
+	int64_t now, left;
 
 	if (deadline == KREPIS_FOREVER)
 		return -1;
-	if (deadline == KREPIS_NOWAIT)
+	now = krepis_deadline_ns(0);
+	if (deadline <= now)
 		return 0;
-	left = deadline - krepis_deadline_ns(0);
-	if (left <= 0)
-		return 0;
-	left = (left + 999999) / 1000000;
+	left = (deadline - now - 1) / 1000000 + 1;
 	return left < INT32_MAX ? (int)left : INT32_MAX;
 }
 
@@ -124,7 +119,6 @@ static int timeout_of(int64_t deadline)
 static int settle(struct krepis_waitset *set, const struct epoll_event *events, int n,
 		  struct krepis_ready *ready)
 {
-	bool interrupted = false;
 	int i, count = 0;
 	uint64_t rings;
 
@@ -133,7 +127,7 @@ static int settle(struct krepis_waitset *set, const struct epoll_event *events, 
 		int err;
 
 		if (!m) {
-			interrupted = true;
+			set->interrupted |= read(set->bell, &rings, sizeof(rings)) > 0;
 			continue;
 		}
 		err = krepis_wait(m->endpoint, KREPIS_NOWAIT);
@@ -144,10 +138,7 @@ static int settle(struct krepis_waitset *set, const struct epoll_event *events, 
 			.endpoint = m->endpoint, .data = m->data, .err = err,
 		};
 	}
-	/* With somebody ready, the next call tells it. */
-	if (count || !interrupted)
-		return count;
-	return read(set->bell, &rings, sizeof(rings)) < 0 ? 0 : -ECANCELED;
+	return count;
 }
 
 #define EVENTS 64
@@ -161,6 +152,10 @@ KREPIS_API int krepis_waitset_wait(struct krepis_waitset *set, struct krepis_rea
 	if (!count)
 		return -EINVAL;
 	for (;;) {
+		if (set->interrupted) {
+			set->interrupted = false;
+			return -ECANCELED;
+		}
 		n = epoll_wait(set->epoll, events, count < EVENTS ? (int)count : EVENTS,
 			       timeout_of(deadline));
 		if (n < 0 && errno != EINTR)
@@ -170,6 +165,8 @@ KREPIS_API int krepis_waitset_wait(struct krepis_waitset *set, struct krepis_rea
 		n = n > 0 ? settle(set, events, n, ready) : 0;
 		if (n)
 			return n;
+		if (set->interrupted)
+			continue;
 		if (deadline == KREPIS_NOWAIT)
 			return -EAGAIN;
 		if (deadline != KREPIS_FOREVER && krepis_deadline_ns(0) >= deadline)

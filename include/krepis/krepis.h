@@ -332,10 +332,10 @@ KREPIS_API int krepis_wait(struct krepis_endpoint *endpoint, int64_t deadline);
  * krepis_fd - a descriptor for poll(2), epoll(7) and io_uring
  * @endpoint: keeps it: do not read, write or close it
  *
- * Readable while krepis_wait() would not wait, for a producer of the module's
- * channels writable; so EPOLLIN for a consumer and EPOLLIN | EPOLLOUT for a
- * producer serve both backends. With the module the hang-up of the other side is
- * EPOLLHUP; without it the descriptor becomes readable, and the next call tells.
+ * Readable while krepis_wait() would not wait; a producer of the module's channels
+ * is writable instead, so EPOLLIN | EPOLLOUT serves everybody. With the module the
+ * hang-up of the other side is EPOLLHUP; without it the descriptor becomes
+ * readable, and the next call tells.
  * Without the module a thread of the library stands behind it, and what was seen
  * stays seen until a call of the endpoint finds nothing: so call until -EAGAIN
  * under KREPIS_NOWAIT, or until a triple's value is not fresh.

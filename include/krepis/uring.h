@@ -23,10 +23,9 @@ extern "C" {
 /**
  * krepis_uring_prep_ready - completes when the endpoint is ready
  * @sqe:       the entry
- * @endpoint:  of any channel; krepis_fd() tells what ready means
+ * @endpoint:  of any channel and role; krepis_fd() tells what ready means
  * @multishot: completes each time, until it is cancelled or IORING_CQE_F_MORE is
- *	       missing in a completion. It tells of changes: call krepis_recv() until it
- *	       returns -EAGAIN
+ *	       missing in a completion. It tells of changes: call until -EAGAIN
  *
  * The completion's result is a poll(2) mask or a negative errno: with POLLHUP the
  * other side has gone.
@@ -41,33 +40,9 @@ static inline int krepis_uring_prep_ready(struct io_uring_sqe *sqe,
 	if (fd < 0)
 		return fd;
 	if (multishot)
-		io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+		io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLOUT);
 	else
-		io_uring_prep_poll_add(sqe, fd, POLLIN);
-	return 0;
-}
-
-/**
- * krepis_uring_prep_room - completes when a producer has room
- * @sqe:      the entry
- * @endpoint: a producer's, of any channel
- *
- * Return: as krepis_uring_prep_ready().
- */
-static inline int krepis_uring_prep_room(struct io_uring_sqe *sqe,
-					 struct krepis_endpoint *endpoint)
-{
-	struct krepis_status status;
-	int fd = krepis_fd(endpoint), err;
-
-	if (fd < 0)
-		return fd;
-	status.size = sizeof(status);
-	err = krepis_endpoint_query(endpoint, &status);
-	if (err)
-		return err;
-	/* Without the module an eventfd stands for the endpoint: always writable. */
-	io_uring_prep_poll_add(sqe, fd, strcmp(status.backend, "kmod") ? POLLIN : POLLOUT);
+		io_uring_prep_poll_add(sqe, fd, POLLIN | POLLOUT);
 	return 0;
 }
 

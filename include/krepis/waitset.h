@@ -73,7 +73,9 @@ KREPIS_API int krepis_waitset_remove(struct krepis_waitset *set,
  *
  * Return: how many, at least 1; -EAGAIN or -ETIMEDOUT none; -EINTR a signal, if an
  * endpoint of the set was attached with KREPIS_ATTACH_EINTR; -ECANCELED
- * krepis_waitset_interrupt(); -EINVAL @count.
+ * krepis_waitset_interrupt(), told after those that were ready then; -EINVAL @count.
+ * Without the module a thread of the library looks: what was sent an instant ago
+ * may be missed under KREPIS_NOWAIT. Ends views of inline messages, as krepis_wait().
  */
 KREPIS_API int krepis_waitset_wait(struct krepis_waitset *set, struct krepis_ready *ready,
 				   unsigned int count, int64_t deadline);

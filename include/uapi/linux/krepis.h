@@ -450,7 +450,9 @@ struct krepis_wait_args {
 /**
  * struct krepis_wake_args - makes an event for the other side
  * @size:	of this structure, bytes
- * @flags:	KREPIS_WAKE_SELF: for this endpoint instead
+ * @flags:	KREPIS_WAKE_SELF: for this endpoint instead; with it KREPIS_WAKE_STOP: and
+ *		from now on a poll of it finds EPOLLIN | EPOLLRDHUP. Needs
+ *		KREPIS_RIGHT_WRITE as well
  * @consumers:	a producer's: whom; bits of those who are not there are ignored. A
  *		consumer's: 0
  * @reserved:	0
@@ -463,6 +465,7 @@ struct krepis_wake_args {
 };
 
 #define KREPIS_WAKE_SELF	(1U << 0)
+#define KREPIS_WAKE_STOP	(1U << 1)
 
 /**
  * struct krepis_handoff - gives a buffer to the consumers
@@ -506,9 +509,9 @@ struct krepis_release_args {
  * struct krepis_uring - the command area of an IORING_OP_URING_CMD
  * @args:	address of @count arguments in a row, each of the size that the first tells
  * @count:	1 to KREPIS_MAX_BATCH; 1 for what may sleep: SETUP, QUERY, ATTACH, DERIVE,
- *		WAIT. The arguments are executed in order up to the first that fails.
- *		The result is how many succeeded, or the error if none did; of a
- *		single one it is what ioctl(2) would return
+ *		WAIT; their result is what ioctl(2) would return. Of the others the
+ *		arguments are executed in order up to the first that fails, and the
+ *		result is how many succeeded, or the error if none did
  * @reserved:	0
  *
  * sqe->cmd_op is KREPIS_IOC_*. A WAIT (Linux 6.7 and newer; before, -EOPNOTSUPP) sleeps
