@@ -33,6 +33,7 @@ static void prepare(void)
 {
 	/* Only who has seen nobody yet can sleep until somebody comes. */
 	if (survivor && comes() && op->sleep) {
+		spy_away(&spy);
 		krepis_detach(survivor);
 		survivor = NULL;
 	}
@@ -44,6 +45,7 @@ static void prepare(void)
 		}
 		if (op->witness)
 			witness = attach(KREPIS_CONSUMER);
+		SUCCEED(spy_look(&spy));
 	}
 	if ((op->victim == KREPIS_PRODUCER && op->before) || op->other == KREPIS_PRODUCER) {
 		life++;
@@ -111,6 +113,7 @@ static void finish(void)
 {
 	const char *unclean;
 
+	spy_away(&spy);
 	krepis_detach(witness);
 	krepis_detach(survivor);
 	unclean = spy_unclean(&spy);
@@ -245,6 +248,7 @@ int main(int argc, char **argv)
 	static unsigned int overhead, failures;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	choose_backend();
 	stay_here();
 	tester = getpid();
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -272,7 +276,7 @@ int main(int argc, char **argv)
 		failures++;
 		if (sleeping)
 			krepis_shutdown(survivor);
-		if (sleeping && !wakes_up(krepis_deadline_ms(2000)))
+		if (sleeping && !wakes_up(krepis_deadline_ns(2 * SECOND)))
 			return 1;
 	}
 	printf("1..%u\n", test);

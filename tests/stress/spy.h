@@ -2,6 +2,10 @@
 /*
  * Looks at a channel from outside, through its file, without attaching: what a
  * test checks after a death, and what it prints when something is wrong.
+ *
+ * The module lets only endpoints look. So on kmod the spy looks through one that
+ * this process has, from spy_look() to spy_away(), which is before that detaches; and
+ * when there is none, it attaches a consumer for the moment.
  */
 #ifndef _STRESS_SPY_H
 #define _STRESS_SPY_H
@@ -9,12 +13,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <krepis/krepis.h>
 #include <krepis/geometry.h>
 #include <krepis/ownership.h>
 #include <krepis/ring.h>
+#include "backend.h"
 
+/**
+ * struct spy - the regions
+ * @channel: descriptor of the channel
+ * @own:     kmod: of the consumer that the spy attached, or -1
+ * @mask:    its bit in the live mask
+ */
 struct spy {
+	bool kmod;
+	int channel;
+	int own;
+	uint32_t mask;
 	struct krepis_geometry geometry;
 	struct krepis_layout layout;
 	uint8_t *base;
@@ -38,8 +54,13 @@ static inline int spy_open(struct spy *spy, struct krepis_channel *channel)
 		return err;
 	spy->geometry = status.geometry;
 	spy->layout = krepis_layout(&spy->geometry);
-	spy->base = mmap(NULL, spy->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			 krepis_channel_fd(channel), 0);
+	spy->kmod = !strcmp(status.backend, "kmod");
+	spy->channel = krepis_channel_fd(channel);
+	spy->own = -1;
+	spy->mask = 0;
+	spy->base = mmap(NULL, spy->layout.size, spy->kmod ? PROT_NONE : PROT_READ | PROT_WRITE,
+			 spy->kmod ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED,
+			 spy->kmod ? -1 : spy->channel, 0);
 	if (spy->base == MAP_FAILED)
 		return -errno;
 	spy->info = (struct krepis_info *)spy->base;
@@ -49,8 +70,53 @@ static inline int spy_open(struct spy *spy, struct krepis_channel *channel)
 	return 0;
 }
 
+/* The descriptor of an endpoint of this process, or of a new one, or -1. */
+static inline int spy_endpoint(struct spy *spy)
+{
+	struct krepis_info_query q;
+	int fd;
+
+	for (fd = 3; fd < 64; fd++) {
+		if (kmod_endpoint(fd, spy->channel, &q))
+			return fd;
+	}
+	spy->own = kmod_attach(spy->channel, KREPIS_CONSUMER);
+	if (spy->own >= 0 && kmod_endpoint(spy->own, spy->channel, &q))
+		spy->mask = 1U << q.slot;
+	return spy->own;
+}
+
+/* Return: 0, or -errno. */
+static inline int spy_look(struct spy *spy)
+{
+	const struct krepis_layout *l = &spy->layout;
+	int fd = spy->kmod ? spy_endpoint(spy) : 0;
+
+	if (!spy->kmod)
+		return 0;
+	if (fd < 0 || mmap(spy->base, l->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED || mmap(spy->base + l->descriptors, l->ring - l->descriptors,
+			       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			       (off_t)l->descriptors) == MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
+static inline void spy_away(struct spy *spy)
+{
+	if (!spy->kmod)
+		return;
+	mmap(spy->base, spy->layout.size, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+	if (spy->own >= 0)
+		close(spy->own);
+	spy->own = -1;
+	spy->mask = 0;
+}
+
 static inline void spy_close(struct spy *spy)
 {
+	spy_away(spy);
 	munmap(spy->base, spy->layout.size);
 }
 
@@ -58,19 +124,24 @@ static inline void spy_close(struct spy *spy)
  * What must hold when nobody is attached. Return: NULL, or what does not, in a
  * static text.
  */
-static inline const char *spy_unclean(const struct spy *spy)
+static inline const char *spy_unclean(struct spy *spy)
 {
 	static char why[128];
 	unsigned int i;
+	int err = spy_look(spy);
 
 	why[0] = '\0';
-	if (spy->info->live)
+	if (err) {
+		snprintf(why, sizeof(why), "nobody can look: %s", strerror(-err));
+		return why;
+	}
+	if (spy->info->live != spy->mask)
 		snprintf(why, sizeof(why), "live mask is %#x", spy->info->live);
 	for (i = 0; i < spy->geometry.max_consumers; i++) {
 		if (spy->producer->link[i].word)
 			snprintf(why, sizeof(why), "producer's link %u is %#x", i,
 				 spy->producer->link[i].word);
-		if (spy_consumer(spy, i)->link.word)
+		if (!(spy->mask & 1U << i) && spy_consumer(spy, i)->link.word)
 			snprintf(why, sizeof(why), "consumer %u's link is %#x", i,
 				 spy_consumer(spy, i)->link.word);
 	}
@@ -79,14 +150,21 @@ static inline const char *spy_unclean(const struct spy *spy)
 			snprintf(why, sizeof(why), "buffer %u leaked: state %u holders %#x", i,
 				 spy->desc[i].state, spy->desc[i].holders);
 	}
+	spy_away(spy);
 	return why[0] ? why : NULL;
 }
 
-static inline void spy_dump(const struct spy *spy, FILE *out)
+/* Anew on kmod: who attached may have gone. */
+static inline void spy_dump(struct spy *spy, FILE *out)
 {
 	const struct krepis_producer *p = spy->producer;
 	unsigned int i;
 
+	spy_away(spy);
+	if (spy_look(spy)) {
+		fprintf(out, "# nobody can look at the channel\n");
+		return;
+	}
 	fprintf(out, "# info: live %#x epoch %u producers %u consumers %u deaths %u\n",
 		spy->info->live, spy->info->epoch, spy->info->producers, spy->info->consumers,
 		spy->info->deaths);

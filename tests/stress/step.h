@@ -20,14 +20,14 @@
 #include "message.h"
 #include "spy.h"
 
-#define SECOND	   1000000000LL
+#define SECOND	   (1000000000LL * slowness())
 #define BUFFERS	   4
 #define SMALL	   112		/* bytes, in the ring; 34 such and a handle fill it */
 #define LARGE	   1000		/* bytes, in a buffer */
 #define FULL	   35		/* messages that before_evict() sends */
 #define STEPS_MAX  (1U << 18)	/* more: a loop that steps disturb, as of ll/sc on arm64 */
-#define SHORT	   1500		/* up to here every instruction is tried */
-#define EFFORT	   400000	/* instructions that the victims of a longer operation execute */
+#define SHORT	   (slowness() > 1 ? 50 : 1500) /* up to here every instruction is tried */
+#define EFFORT	   (slowness() > 1 ? 15000 : 400000) /* instructions that victims of a longer one do */
 
 /* The instruction that calls the kernel. Where unknown, all runs step all the way. */
 #if defined(__x86_64__)

@@ -194,7 +194,7 @@ static void fall_asleep(void)
 	const __u64 *waits = op->survivor == KREPIS_PRODUCER ?
 		&spy.producer->counters.waits : &spy_consumer(&spy, 0)->counters.waits;
 	__u64 awake = krepis_read(waits);
-	int64_t limit = krepis_deadline_ms(2000);
+	int64_t limit = krepis_deadline_ns(2 * SECOND);
 
 	REQUIRE(!pthread_create(&thread, NULL, sleeper, NULL), "pthread_create");
 	sleeping = true;
@@ -208,7 +208,7 @@ static void fall_asleep(void)
 
 static bool wakes_up(int64_t limit)
 {
-	struct timespec ts = { .tv_sec = limit / SECOND, .tv_nsec = limit % SECOND };
+	struct timespec ts = { .tv_sec = limit / 1000000000, .tv_nsec = limit % 1000000000 };
 
 	sleeping = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &ts);
 	return !sleeping;
@@ -262,7 +262,7 @@ static void send_all(struct krepis_endpoint *ep, uint64_t seq)
 
 	while (n--) {
 		message_fill(krepis_buffer_data(buffers[n]), life, seq++, LARGE);
-		SUCCEED(krepis_publish(ep, buffers[n], 1, LARGE, 0, krepis_deadline_ms(1000)));
+		SUCCEED(krepis_publish(ep, buffers[n], 1, LARGE, 0, krepis_deadline_ns(SECOND)));
 	}
 	SUCCEED(send_small(ep, seq));
 }
@@ -272,7 +272,7 @@ static void read_all(struct krepis_endpoint *ep, uint64_t *seq, uint64_t last)
 	struct krepis_msg msg;
 
 	while (*seq < last) {
-		SUCCEED(krepis_recv(ep, &msg, krepis_deadline_ms(1000)));
+		SUCCEED(krepis_recv(ep, &msg, krepis_deadline_ns(SECOND)));
 		check_message(&msg, (*seq)++);
 		SUCCEED(krepis_release(ep, &msg));
 	}
@@ -314,7 +314,7 @@ static void consumer_goes_on(void)
 		received(awaken(krepis_deadline_ns(0)), &slept_msg);
 	release_held();
 	read_all(survivor, &next, BUFFERS + 1);
-	SUCCEED(krepis_drain(heir, krepis_deadline_ms(1000)));
+	SUCCEED(krepis_drain(heir, krepis_deadline_ns(SECOND)));
 	krepis_detach(heir);
 	read_until_gone(krepis_deadline_ns(0));
 	board->sent = (uint32_t)next;
@@ -363,7 +363,7 @@ static void producer_goes_on(void)
 	read_all(heir, &seq, emitted);
 	if (witness)
 		read_all(witness, &witnessed, emitted);
-	SUCCEED(krepis_drain(survivor, krepis_deadline_ms(1000)));
+	SUCCEED(krepis_drain(survivor, krepis_deadline_ns(SECOND)));
 	abandon_all(survivor);
 	krepis_detach(heir);
 }

@@ -222,7 +222,9 @@ static void live_bits_without_a_slot_are_ignored(void **state)
 	struct krepis_msg msg;
 
 	(void)state;
-	v.info->live |= ~3U;
+	/* Only the kernel writes it, where it is there. */
+	if (view_may_write(&v, v.info))
+		v.info->live |= ~3U;
 	for (uint64_t n = 0; n < 100; n++) {
 		fill(data, LARGE, n);
 		assert_ok(krepis_send(p.producer, 1, data, LARGE, KREPIS_NOWAIT));
@@ -244,7 +246,7 @@ static void an_exchange_word_that_cannot_be_is_refused(void **state)
 		struct krepis_msg msg;
 		void *data;
 
-			assert_ok(krepis_triple_begin(p.producer, &data));
+		assert_ok(krepis_triple_begin(p.producer, &data));
 		assert_ok(krepis_triple_commit(p.producer, 1, 1));
 		v.exchange->word = (v.exchange->word & ~3ULL) | index | KREPIS_EXCHANGE_FRESH;
 		if (index == 3 || index == view_consumer(&v, 0)->front) {
@@ -285,11 +287,12 @@ static void attaching_is_refused(const struct krepis_channel_options *options,
 				 void (*edit)(struct view *v, void *record), unsigned int roles)
 {
 	struct krepis_channel *channel = anonymous(options);
-	struct view v = open_view(channel);
 	unsigned int fds = open_fds(), count = threads();
+	struct view v = open_view(channel);
 	struct krepis_endpoint *endpoint;
 
 	edit(&v, v.ring);
+	close_view(&v);
 	if (roles & 1 << KREPIS_PRODUCER)
 		assert_error(krepis_attach(channel, KREPIS_PRODUCER, 0, &endpoint), EPROTO);
 	if (roles & 1 << KREPIS_CONSUMER)
@@ -297,7 +300,6 @@ static void attaching_is_refused(const struct krepis_channel_options *options,
 	assert_int_equal(open_fds(), fds);
 	assert_int_equal(threads(), count);
 	assert_int_equal(status_of(channel).live, 0);
-	close_view(&v);
 	krepis_channel_close(channel);
 }
 
@@ -336,15 +338,15 @@ static void marks_that_nobody_will_complete_stop_nobody(void **state)
 	(void)state;
 	for (int i = 0; i < 200; i++)
 		assert_ok(krepis_send(p.producer, 1, data, sizeof(data), KREPIS_NOWAIT));
+	v.producer->version++;
+	close_view(&v);
 	krepis_detach(p.producer);
 	p.producer = NULL;
-	v.producer->version++;
 	do {
 		err = krepis_recv(p.consumer, &msg, SOON);
 		assert_int_not_equal(err, -ETIMEDOUT);
 	} while (err != -KREPIS_PEER_GONE && err != -EPROTO && ++calls < 1000);
 	assert_true(calls < 1000);
-	close_view(&v);
 	close_pair(&p);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "helpers.h"
@@ -25,6 +26,7 @@
 #define MAX_SHARED	16
 
 static char own_directory[64];
+static bool kmod;
 static pid_t owner;
 static pid_t children[MAX_CHILDREN];
 static struct {
@@ -113,16 +115,17 @@ static void clean_up_in_any_case(void)
 		__sanitizer_set_death_callback(clean_up);
 }
 
-/* The backend is that of the file system: $KREPIS_TEST_DIR, or tmpfs. */
 int begin_program(void **state)
 {
 	const char *base = getenv("KREPIS_TEST_DIR");
+	struct statfs fs;
 
 	(void)state;
 	snprintf(own_directory, sizeof(own_directory), "%s/krepis-unit-XXXXXX",
 		 base ? base : "/dev/shm");
-	if (!mkdtemp(own_directory))
+	if (!mkdtemp(own_directory) || statfs(own_directory, &fs))
 		return -1;
+	kmod = fs.f_type == KREPIS_SUPER_MAGIC;
 	owner = getpid();
 	start_watchdog();
 	clean_up_in_any_case();
@@ -159,6 +162,19 @@ const char *directory(void)
 	return own_directory;
 }
 
+bool on_kmod(void)
+{
+	return kmod;
+}
+
+void only_on_shm(const char *why)
+{
+	if (!kmod)
+		return;
+	printf("# only on shm: %s\n", why);
+	skip();
+}
+
 static unsigned int entries_of(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -190,9 +206,27 @@ bool under_sanitizer(void)
 #endif
 }
 
+bool under_emulator(void)
+{
+	static int answer = -1;
+	char line[256];
+	FILE *file;
+
+	if (answer >= 0)
+		return answer;
+	answer = 0;
+	file = fopen("/proc/cpuinfo", "re");
+	while (file && fgets(line, sizeof(line), file))
+		answer |= !!strstr(line, "QEMU TCG");
+	if (file)
+		fclose(file);
+	return answer;
+}
+
 unsigned int rounds(unsigned int n)
 {
-	unsigned int divisor = under_valgrind() ? 40 : under_sanitizer() ? 4 : 1;
+	unsigned int divisor = under_valgrind() ? 40 : under_emulator() ? 20 :
+			       under_sanitizer() ? 4 : 1;
 
 	return n > divisor ? n / divisor : 1;
 }
@@ -262,6 +296,16 @@ const char *path_of(const char *name)
 	static char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", directory(), name);
+	return path;
+}
+
+const char *foreign_path_of(const char *name)
+{
+	static char path[PATH_MAX];
+
+	if (!kmod)
+		return path_of(name);
+	snprintf(path, sizeof(path), "/dev/shm/%s-%s", strrchr(own_directory, '/') + 1, name);
 	return path;
 }
 
@@ -355,34 +399,6 @@ uint64_t waits_of(struct krepis_channel *channel, int slot)
 bool falls_asleep(struct krepis_channel *channel, int slot, uint64_t before)
 {
 	return until(waits_of(channel, slot) > before);
-}
-
-struct view open_view(struct krepis_channel *channel)
-{
-	struct view v = { .geometry = status_of(channel).geometry };
-
-	v.layout = krepis_layout(&v.geometry);
-	v.base = mmap(NULL, v.layout.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      krepis_channel_fd(channel), 0);
-	must(v.base != MAP_FAILED);
-	v.info = (struct krepis_info *)v.base;
-	v.producer = (struct krepis_producer *)(v.base + v.layout.producer);
-	v.exchange = (struct krepis_exchange *)(v.base + v.layout.descriptors);
-	v.desc = (struct krepis_desc *)(v.exchange + 1);
-	v.ring = v.base + v.layout.ring;
-	v.payload = v.base + v.layout.payload;
-	return v;
-}
-
-void close_view(struct view *view)
-{
-	munmap(view->base, view->layout.size);
-}
-
-struct krepis_consumer *view_consumer(const struct view *view, unsigned int slot)
-{
-	return (struct krepis_consumer *)(view->base + view->layout.consumers +
-					  (size_t)slot * view->geometry.page_size);
 }
 
 unsigned int send_until_full(struct krepis_endpoint *producer, uint64_t seed, size_t len)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the unit tests share: a directory of their own on tmpfs, channels of a given shape, bytes
+ * What the unit tests share: a directory of their own, channels of a given shape, bytes
  * that prove what they are, child processes that never outlive their test, and a watchdog.
+ *
+ * The directory says which backend is tested: it stands on tmpfs, or where
+ * $KREPIS_TEST_DIR says, which is on_kmod() if that is a krepis mount.
  *
  * A program's main() runs its tests with begin_program() and end_program(), each of them as a
  * CLAIM(). cmocka's assertions are for the test's own thread; children and other threads use
@@ -43,13 +46,17 @@ int end_program(void **state);
 int begin_claim(void **state);
 int end_claim(void **state);
 
-/* The directory of this program's channels, on tmpfs; KREPIS_DIR says so too. */
+/* The directory of this program's channels; KREPIS_DIR says so too. */
 const char *directory(void);
+bool on_kmod(void);
+/* For a claim that means nothing on kmod, for the reason @why: skips it there. */
+void only_on_shm(const char *why);
 /* How many entries stand in it. */
 unsigned int directory_entries(void);
 
-/* @n, or less where everything is slow: under a sanitizer or Valgrind. */
+/* @n, or less where everything is slow: under a sanitizer, Valgrind or an emulator. */
 unsigned int rounds(unsigned int n);
+bool under_emulator(void);
 bool under_valgrind(void);
 bool under_sanitizer(void);
 
@@ -96,6 +103,8 @@ struct krepis_channel *create(const char *path);
 struct krepis_channel *open_channel(const char *path);
 /* The path of @name in directory(); good until the next call. */
 const char *path_of(const char *name);
+/* The same where anything may stand: a krepis mount has channels and directories only. */
+const char *foreign_path_of(const char *name);
 /* Refused with @err, and nothing changed: no name, no descriptor, no channel handed out. */
 void create_is_refused(const char *path, int err);
 void open_is_refused(const char *path, uint32_t layout_id, int err);
@@ -123,23 +132,6 @@ struct krepis_counters counters_of(struct krepis_endpoint *endpoint);
 uint64_t waits_of(struct krepis_channel *channel, int slot);
 /* Whether it falls asleep, soon, after it had slept @before times. */
 bool falls_asleep(struct krepis_channel *channel, int slot, uint64_t before);
-
-/* A second view of the whole channel, as a hostile process has one. */
-struct view {
-	struct krepis_geometry geometry;
-	struct krepis_layout layout;
-	uint8_t *base;
-	struct krepis_info *info;
-	struct krepis_producer *producer;
-	struct krepis_exchange *exchange;
-	struct krepis_desc *desc;
-	uint8_t *ring;
-	uint8_t *payload;
-};
-
-struct view open_view(struct krepis_channel *channel);
-void close_view(struct view *view);
-struct krepis_consumer *view_consumer(const struct view *view, unsigned int slot);
 
 /* Sends small messages until there is no room: how many. */
 unsigned int send_until_full(struct krepis_endpoint *producer, uint64_t seed, size_t len);
@@ -181,5 +173,7 @@ _Noreturn void stay(void);
 unsigned int open_fds(void);
 unsigned int mappings(void);	/* of channels only, where others map as well */
 unsigned int threads(void);
+
+#include "view.h"
 
 #endif /* KREPIS_TEST_HELPERS_H */

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "helpers.h"
 
@@ -71,31 +74,106 @@ static void the_directory_is_krepis_dir(void **state)
 	assert_string_equal(path, "/some/where");
 }
 
-static void without_krepis_dir_it_is_in_the_runtime_directory(void **state)
+/* Whether the machine has the module's mount, at its place. */
+static bool module_mounted(void)
 {
-	char path[108], expected[108];
+	struct statfs fs;
 
+	return !statfs("/run/krepis", &fs) && fs.f_type == KREPIS_SUPER_MAGIC;
+}
+
+/* Leaves the mount alone with this process, whose directory may then be gone. */
+static void leave_mounts(void)
+{
+	must(!unshare(CLONE_NEWNS) && !mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+}
+
+/* What krepis_directory() says without $KREPIS_DIR, and with @run as $XDG_RUNTIME_DIR. */
+static bool directory_is(const char *expected, const char *run)
+{
+	char path[108];
+
+	must(!unsetenv("KREPIS_DIR"));
+	must(!(run ? setenv("XDG_RUNTIME_DIR", run, 1) : unsetenv("XDG_RUNTIME_DIR")));
+	must(!krepis_directory(path, sizeof(path)));
+	if (strcmp(path, expected))
+		fprintf(stderr, "it is %s\n", path);
+	return !strcmp(path, expected);
+}
+
+static void without_krepis_dir_it_is_the_modules(void **state)
+{
 	(void)state;
-	assert_ok(unsetenv("KREPIS_DIR"));
-	assert_ok(setenv("XDG_RUNTIME_DIR", directory(), 1));
-	assert_ok(krepis_directory(path, sizeof(path)));
-	snprintf(expected, sizeof(expected), "%s/krepis", directory());
-	assert_string_equal(path, expected);
+	if (!module_mounted())
+		skip();
+	assert_true(directory_is("/run/krepis", "/dev/shm"));
+	assert_true(directory_is("/run/krepis", NULL));
+}
+
+/* A mount that this user cannot make anything in. */
+static void guarded_mount_child(void *arg)
+{
+	(void)arg;
+	leave_mounts();
+	must(!mount("none", "/run/krepis", "krepis", 0, "mode=755"));
+	must(directory_is("/run/krepis", "/dev/shm"));
+	become_nobody();
+	must(directory_is("/dev/shm/krepis", "/dev/shm"));
+}
+
+static void a_mount_without_permission_is_passed_over(void **state)
+{
+	(void)state;
+	if (!module_mounted() || geteuid())
+		skip();
+	join_child(spawn(guarded_mount_child, NULL));
+}
+
+/* Runs @child where there is no mount of the module. */
+static void without_module(void (*child)(void *arg))
+{
+	if (module_mounted() && geteuid())
+		skip();
+	join_child(spawn(child, NULL));
+}
+
+static void hide_module(void)
+{
+	if (!module_mounted())
+		return;
+	leave_mounts();
+	must(!mount("none", "/run/krepis", "tmpfs", 0, NULL));
+}
+
+static void runtime_directory_child(void *arg)
+{
+	(void)arg;
+	hide_module();
+	must(directory_is("/dev/shm/krepis", "/dev/shm"));
+}
+
+static void without_the_module_it_is_in_the_runtime_directory(void **state)
+{
+	(void)state;
+	without_module(runtime_directory_child);
+}
+
+static void no_runtime_directory_child(void *arg)
+{
+	char expected[108];
+
+	(void)arg;
+	hide_module();
+	snprintf(expected, sizeof(expected), "/dev/shm/krepis-%u", getuid());
+	must(directory_is(expected, "/proc"));
+	must(directory_is(expected, ""));
+	must(directory_is(expected, NULL));
 }
 
 static void a_runtime_directory_that_is_not_tmpfs_is_passed_over(void **state)
 {
-	char path[108], expected[108];
-
 	(void)state;
-	assert_ok(unsetenv("KREPIS_DIR"));
-	assert_ok(setenv("XDG_RUNTIME_DIR", "/proc", 1));
-	assert_ok(krepis_directory(path, sizeof(path)));
-	snprintf(expected, sizeof(expected), "/dev/shm/krepis-%u", getuid());
-	assert_string_equal(path, expected);
-	assert_ok(unsetenv("XDG_RUNTIME_DIR"));
-	assert_ok(krepis_directory(path, sizeof(path)));
-	assert_string_equal(path, expected);
+	without_module(no_runtime_directory_child);
 }
 
 static void a_directory_longer_than_the_room_is_refused(void **state)
@@ -150,9 +228,13 @@ static void an_existing_name_is_refused_and_stays(void **state)
 static void a_dangling_link_is_an_existing_name(void **state)
 {
 	(void)state;
-	assert_ok(symlink("/nonexistent/target", path_of("dangling")));
-	create_is_refused("dangling", EEXIST);
-	assert_ok(krepis_unlink("dangling"));
+	if (on_kmod()) {
+		assert_int_equal(symlink("/nonexistent/target", path_of("dangling")), -1);
+		assert_int_equal(errno, EPERM);
+	}
+	assert_ok(symlink("/nonexistent/target", foreign_path_of("dangling")));
+	create_is_refused(foreign_path_of("dangling"), EEXIST);
+	assert_ok(krepis_unlink(foreign_path_of("dangling")));
 }
 
 static void a_missing_directory_is_refused(void **state)
@@ -216,12 +298,20 @@ static void foreign_directory_child(void *arg)
 
 	(void)arg;
 	become_nobody();
+	if (on_kmod()) {
+		krepis_channel_close(create("channel"));
+		krepis_channel_close(open_channel("channel"));
+		krepis_channel_close(open_channel("public"));
+		must(!krepis_unlink("channel"));
+		return;
+	}
 	must(krepis_channel_create("channel", SMALL_RING(), &channel) == -EACCES);
 	must(krepis_channel_open("public", 0, &channel) == -EACCES);
 	must(krepis_unlink("public") == -EACCES);
 }
 
-static void a_directory_of_another_user_is_refused(void **state)
+/* On a krepis mount it is the administrator who says whose a directory is. */
+static void a_directory_of_another_user_is_refused_but_for_the_modules(void **state)
 {
 	(void)state;
 	if (geteuid())
@@ -238,10 +328,10 @@ static void a_directory_of_another_user_is_refused(void **state)
 static void a_link_as_directory_is_refused(void **state)
 {
 	(void)state;
-	assert_ok(symlink(directory(), path_of("link")));
-	assert_ok(setenv("KREPIS_DIR", path_of("link"), 1));
+	assert_ok(symlink(directory(), foreign_path_of("link")));
+	assert_ok(setenv("KREPIS_DIR", foreign_path_of("link"), 1));
 	create_is_refused("channel", ENOTDIR);
-	assert_ok(unlink(path_of("link")));
+	assert_ok(unlink(foreign_path_of("link")));
 }
 
 static void unlink_removes_the_name_and_nothing_else(void **state)
@@ -313,7 +403,9 @@ int main(void)
 		CLAIM(a_path_with_a_slash_is_taken_as_it_is),
 		CLAIM(a_relative_path_is_relative),
 		CLAIM(the_directory_is_krepis_dir),
-		CLAIM(without_krepis_dir_it_is_in_the_runtime_directory),
+		CLAIM(without_krepis_dir_it_is_the_modules),
+		CLAIM(a_mount_without_permission_is_passed_over),
+		CLAIM(without_the_module_it_is_in_the_runtime_directory),
 		CLAIM(a_runtime_directory_that_is_not_tmpfs_is_passed_over),
 		CLAIM(a_directory_longer_than_the_room_is_refused),
 		CLAIM(create_makes_the_directory_for_its_owner_alone),
@@ -325,7 +417,7 @@ int main(void)
 		CLAIM(a_name_too_long_is_refused),
 		CLAIM(a_path_too_long_is_refused),
 		CLAIM(what_is_no_name_is_refused),
-		CLAIM(a_directory_of_another_user_is_refused),
+		CLAIM(a_directory_of_another_user_is_refused_but_for_the_modules),
 		CLAIM(a_link_as_directory_is_refused),
 		CLAIM(unlink_removes_the_name_and_nothing_else),
 		CLAIM(an_unlinked_name_is_free_again),

@@ -17,7 +17,7 @@ static void a_query_tells_shape_and_size(void **state)
 	assert_int_equal(s.size, sizeof(s));
 	assert_int_equal(s.channel_bytes, st.st_size);
 	assert_int_equal(s.guarantee, KREPIS_COOPERATIVE);
-	assert_string_equal(s.backend, "shm");
+	assert_string_equal(s.backend, on_kmod() ? "kmod" : "shm");
 	assert_int_equal(s.geometry.ring_size, 4096);
 	assert_int_equal(s.geometry.buffer_count, 4);
 	krepis_channel_close(channel);

@@ -8,7 +8,7 @@
 #include "helpers.h"
 
 #define LARGE		2000	/* goes into a buffer */
-#define TOO_LONG	(under_valgrind() ? 10000 * MS : 1000 * MS)
+#define TOO_LONG	(under_valgrind() || under_emulator() ? 10000 * MS : 1000 * MS)
 
 /* ------------------------------------------------------------------- while all are awake */
 

@@ -1,0 +1,980 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Wait sets: who is ready is told, with what came along when it was added, everyone
+ * in his turn; and how a wait ends otherwise.
+ */
+#include <krepis/waitset.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "helpers.h"
+#include "view.h"
+
+#define LARGE	2000	/* goes into a buffer */
+#define SOON_MS 20000
+
+static struct krepis_waitset *new_set(void)
+{
+	struct krepis_waitset *set;
+
+	must(!krepis_waitset_create(&set));
+	return set;
+}
+
+/* A set with the consumer of a pair in it; its data is the pair. */
+struct single {
+	struct pair pair;
+	struct krepis_waitset *set;
+};
+
+static struct single *open_single(uint32_t flags)
+{
+	static struct single s;
+
+	s = (struct single){ .pair.channel = anonymous(SMALL_RING()), .set = new_set() };
+	s.pair.producer = attach(s.pair.channel, KREPIS_PRODUCER, 0);
+	s.pair.consumer = attach(s.pair.channel, KREPIS_CONSUMER, flags);
+	must(!krepis_waitset_add(s.set, s.pair.consumer, &s.pair));
+	return &s;
+}
+
+static void close_single(struct single *s)
+{
+	krepis_waitset_destroy(s->set);
+	close_pair(&s->pair);
+}
+
+static void send_one(struct krepis_endpoint *producer)
+{
+	must(!krepis_send(producer, 1, "one", 3, KREPIS_NOWAIT));
+}
+
+static void take_one(struct krepis_endpoint *consumer)
+{
+	struct krepis_msg msg;
+
+	must(!krepis_recv(consumer, &msg, KREPIS_NOWAIT));
+	must(!krepis_release(consumer, &msg));
+}
+
+/* One is ready, and it is @endpoint with @err. */
+static void assert_told(struct krepis_waitset *set, struct krepis_endpoint *endpoint, int err)
+{
+	struct krepis_ready ready = { .reserved = -1 };
+
+	assert_int_equal(krepis_waitset_wait(set, &ready, 1, SOON), 1);
+	assert_ptr_equal(ready.endpoint, endpoint);
+	assert_int_equal(ready.err, err);
+	assert_int_equal(ready.reserved, 0);
+}
+
+static int look(struct krepis_waitset *set)
+{
+	struct krepis_ready ready;
+
+	return krepis_waitset_wait(set, &ready, 1, KREPIS_NOWAIT);
+}
+
+/* Nobody is ready, and that does not change. */
+static void assert_quiet(struct krepis_waitset *set)
+{
+	struct krepis_ready ready;
+
+	assert_int_equal(krepis_waitset_wait(set, &ready, 1, SHORTLY), -ETIMEDOUT);
+	assert_int_equal(look(set), -EAGAIN);
+}
+
+/* ------------------------------------------------------------------------- who is in it */
+
+static void an_empty_set_tells_nothing(void **state)
+{
+	struct krepis_waitset *set = new_set();
+
+	(void)state;
+	assert_quiet(set);
+	krepis_waitset_destroy(set);
+	krepis_waitset_destroy(NULL);
+}
+
+static void who_is_ready_is_told_with_its_data(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready[4];
+
+	(void)state;
+	assert_quiet(s->set);
+	send_one(s->pair.producer);
+	assert_int_equal(krepis_waitset_wait(s->set, ready, 4, SOON), 1);
+	assert_ptr_equal(ready[0].endpoint, s->pair.consumer);
+	assert_ptr_equal(ready[0].data, &s->pair);
+	assert_int_equal(ready[0].err, 0);
+	close_single(s);
+}
+
+static void an_endpoint_is_in_a_set_once(void **state)
+{
+	struct single *s = open_single(0);
+	unsigned int fds = open_fds();
+
+	(void)state;
+	assert_error(krepis_waitset_add(s->set, s->pair.consumer, s), EEXIST);
+	assert_int_equal(open_fds(), fds);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	assert_ok(krepis_waitset_remove(s->set, s->pair.consumer));
+	assert_error(krepis_waitset_remove(s->set, s->pair.consumer), ENOENT);
+	assert_quiet(s->set);
+	close_single(s);
+}
+
+static void who_was_never_added_is_unknown(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	assert_error(krepis_waitset_remove(s->set, s->pair.producer), ENOENT);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
+static void an_endpoint_may_be_in_two_sets(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_waitset *second = new_set();
+
+	(void)state;
+	assert_ok(krepis_waitset_add(second, s->pair.consumer, NULL));
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	assert_told(second, s->pair.consumer, 0);
+	take_one(s->pair.consumer);
+	assert_quiet(s->set);
+	assert_quiet(second);
+	krepis_waitset_destroy(second);
+	close_single(s);
+}
+
+static void who_comes_back_has_its_new_data(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		assert_ok(krepis_waitset_remove(s->set, s->pair.consumer));
+		send_one(s->pair.producer);
+		assert_int_equal(look(s->set), -EAGAIN);
+		assert_ok(krepis_waitset_add(s->set, s->pair.consumer, &round));
+		assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, SOON), 1);
+		assert_ptr_equal(ready.data, &round);
+		take_one(s->pair.consumer);
+		assert_quiet(s->set);
+	}
+	close_single(s);
+}
+
+static void who_was_ready_when_it_was_added_is_told(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_waitset *late = new_set();
+
+	(void)state;
+	send_one(s->pair.producer);
+	assert_ok(krepis_waitset_add(late, s->pair.consumer, NULL));
+	assert_told(late, s->pair.consumer, 0);
+	krepis_waitset_destroy(late);
+	close_single(s);
+}
+
+static void who_is_ready_can_be_removed(void **state)
+{
+	struct single *s = open_single(0);
+	struct pair other = open_pair(SMALL_RING());
+
+	(void)state;
+	assert_ok(krepis_waitset_add(s->set, other.consumer, NULL));
+	send_one(s->pair.producer);
+	send_one(other.producer);
+	assert_ok(krepis_waitset_remove(s->set, s->pair.consumer));
+	for (int i = 0; i < 3; i++)
+		assert_told(s->set, other.consumer, 0);
+	/* After it was told, and before its message was read. */
+	assert_ok(krepis_waitset_remove(s->set, other.consumer));
+	assert_quiet(s->set);
+	close_pair(&other);
+	close_single(s);
+}
+
+static void destroy_leaves_the_members_alone(void **state)
+{
+	unsigned int fds = open_fds(), running = threads();
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+	struct krepis_msg msg;
+
+	(void)state;
+	assert_ok(krepis_waitset_add(s->set, s->pair.producer, NULL));
+	send_one(s->pair.producer);
+	assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, SOON), 1);
+	krepis_waitset_destroy(s->set);
+	s->set = NULL;
+	assert_ok(krepis_recv(s->pair.consumer, &msg, KREPIS_NOWAIT));
+	send_one(s->pair.producer);
+	assert_ok(krepis_wait(s->pair.consumer, SOON));
+	close_single(s);
+	assert_int_equal(open_fds(), fds);
+	assert_true(until(threads() == running));
+}
+
+static void sets_leave_nothing_behind(void **state)
+{
+	struct pair p = open_pair(SMALL_RING());
+	unsigned int running, fds;
+
+	(void)state;
+	must(krepis_fd(p.consumer) >= 0);
+	fds = open_fds();
+	running = threads();
+	for (unsigned int i = 0; i < rounds(3000); i++) {
+		struct krepis_waitset *set = new_set();
+
+		assert_ok(krepis_waitset_add(set, p.consumer, NULL));
+		if (i & 1)
+			assert_ok(krepis_waitset_remove(set, p.consumer));
+		krepis_waitset_destroy(set);
+	}
+	assert_int_equal(open_fds(), fds);
+	assert_int_equal(threads(), running);
+	close_pair(&p);
+}
+
+/* ------------------------------------------------------------------------- what is told */
+
+static void who_is_left_alone_is_told_again(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	send_one(s->pair.producer);
+	send_one(s->pair.producer);
+	for (int i = 0; i < 5; i++)
+		assert_told(s->set, s->pair.consumer, 0);
+	take_one(s->pair.consumer);
+	assert_told(s->set, s->pair.consumer, 0);
+	take_one(s->pair.consumer);
+	assert_quiet(s->set);
+	close_single(s);
+}
+
+static void a_producer_is_told_of_room(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_waitset *set = new_set();
+	unsigned int n;
+
+	(void)state;
+	assert_ok(krepis_waitset_add(set, s->pair.producer, NULL));
+	for (int round = 0; round < 3; round++) {
+		assert_told(set, s->pair.producer, 0);
+		n = send_until_full(s->pair.producer, 1, 16);
+		assert_quiet(set);
+		recv_filled(s->pair.consumer, 1, n, 16);
+	}
+	assert_told(set, s->pair.producer, 0);
+	krepis_waitset_destroy(set);
+	close_single(s);
+}
+
+static void a_full_producer_that_never_tried_is_not_told(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_waitset *set = new_set();
+	uint8_t data[1000] = { 0 };
+
+	(void)state;
+	assert_ok(krepis_waitset_add(set, s->pair.producer, NULL));
+	assert_told(set, s->pair.producer, 0);
+	for (int i = 0; i < 4; i++)
+		must(!krepis_send(s->pair.producer, 1, data, sizeof(data), KREPIS_NOWAIT));
+	assert_quiet(set);
+	krepis_waitset_destroy(set);
+	close_single(s);
+}
+
+static void a_producer_is_told_of_its_first_consumer(void **state)
+{
+	struct krepis_channel *channel = anonymous(SMALL_RING());
+	struct krepis_endpoint *producer = attach(channel, KREPIS_PRODUCER, 0), *consumer;
+	struct krepis_waitset *set = new_set();
+
+	(void)state;
+	assert_ok(krepis_waitset_add(set, producer, NULL));
+	assert_quiet(set);
+	consumer = attach(channel, KREPIS_CONSUMER, 0);
+	assert_told(set, producer, 0);
+	krepis_detach(consumer);
+	assert_told(set, producer, -KREPIS_PEER_GONE);
+	krepis_waitset_destroy(set);
+	krepis_detach(producer);
+	krepis_channel_close(channel);
+}
+
+static void a_fresh_value_is_told(void **state)
+{
+	struct pair p = open_pair(SMALL_TRIPLE);
+	struct krepis_waitset *set = new_set();
+	struct krepis_msg msg;
+	void *value;
+
+	(void)state;
+	assert_ok(krepis_waitset_add(set, p.consumer, NULL));
+	for (int round = 0; round < 3; round++) {
+		assert_quiet(set);
+		must(!krepis_triple_begin(p.producer, &value));
+		must(!krepis_triple_commit(p.producer, 1, 8));
+		assert_told(set, p.consumer, 0);
+		assert_ok(krepis_triple_read(p.consumer, &msg));
+	}
+	assert_quiet(set);
+	krepis_waitset_destroy(set);
+	close_pair(&p);
+}
+
+static void a_peer_that_detached_is_told_after_its_last_message(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	send_one(s->pair.producer);
+	krepis_detach(s->pair.producer);
+	s->pair.producer = NULL;
+	assert_told(s->set, s->pair.consumer, 0);
+	take_one(s->pair.consumer);
+	assert_told(s->set, s->pair.consumer, -KREPIS_PEER_GONE);
+	assert_told(s->set, s->pair.consumer, -KREPIS_PEER_GONE);
+	close_single(s);
+}
+
+static void producing_child(void *arg)
+{
+	struct krepis_endpoint *producer = attach_inherited(arg, KREPIS_PRODUCER, 0);
+
+	must(!krepis_wait_peer(producer, 1, SOON));
+	send_one(producer);
+	stay();
+}
+
+static void a_peer_that_died_is_told(void **state)
+{
+	struct krepis_channel *channel = anonymous(SMALL_RING());
+	pid_t child = spawn(producing_child, channel);
+	struct krepis_endpoint *consumer = attach(channel, KREPIS_CONSUMER, 0);
+	struct krepis_waitset *set = new_set();
+
+	(void)state;
+	assert_ok(krepis_waitset_add(set, consumer, NULL));
+	assert_told(set, consumer, 0);
+	take_one(consumer);
+	assert_quiet(set);
+	kill_child(child);
+	assert_told(set, consumer, -KREPIS_PEER_GONE);
+	krepis_waitset_destroy(set);
+	krepis_detach(consumer);
+	krepis_channel_close(channel);
+}
+
+static void a_peer_that_broke_the_channel_is_told(void **state)
+{
+	struct single *s = open_single(0);
+	struct view v = open_view(s->pair.channel);
+	struct krepis_msg msg;
+
+	(void)state;
+	__atomic_fetch_add(&v.producer->head, 1ULL << 40, __ATOMIC_SEQ_CST);
+	must(!krepis_send(s->pair.producer, 1, "x", 1, KREPIS_NOWAIT));
+	__atomic_fetch_add(&v.producer->head, 1ULL << 40, __ATOMIC_SEQ_CST);
+	assert_told(s->set, s->pair.consumer, 0);
+	assert_error(krepis_recv(s->pair.consumer, &msg, KREPIS_NOWAIT), EPROTO);
+	assert_told(s->set, s->pair.consumer, -EPROTO);
+	close_view(&v);
+	close_single(s);
+}
+
+static void *shut_down_later(void *arg)
+{
+	for (int i = 0; i < 40; i++)
+		nap();
+	krepis_shutdown(arg);
+	return NULL;
+}
+
+static void shutdown_of_a_member_is_told(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+	pthread_t thread;
+
+	(void)state;
+	must(!pthread_create(&thread, NULL, shut_down_later, s->pair.consumer));
+	assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, krepis_deadline_ms(2000)), 1);
+	assert_int_equal(ready.err, -ESHUTDOWN);
+	must(!pthread_join(thread, NULL));
+	close_single(s);
+}
+
+/* ------------------------------------------------------------------------------- many */
+
+#define MANY 300
+
+static struct {
+	struct krepis_endpoint *producer[MANY];
+	struct krepis_endpoint *consumer[MANY];
+	struct krepis_waitset *set;
+	unsigned int count;
+} many;
+
+static void open_many(unsigned int count)
+{
+	struct rlimit files;
+
+	must(!getrlimit(RLIMIT_NOFILE, &files));
+	files.rlim_cur = files.rlim_max;
+	must(!setrlimit(RLIMIT_NOFILE, &files));
+	many.set = new_set();
+	many.count = count;
+	for (unsigned int i = 0; i < count; i++) {
+		struct krepis_channel *channel =
+			anonymous(OPTIONS(.ring_size = 4096, .flags = KREPIS_F_NO_BUFFERS,
+					  .max_consumers = 1));
+
+		many.producer[i] = attach(channel, KREPIS_PRODUCER, 0);
+		many.consumer[i] = attach(channel, KREPIS_CONSUMER, 0);
+		krepis_channel_close(channel);
+		must(!krepis_waitset_add(many.set, many.consumer[i], &many.consumer[i]));
+	}
+}
+
+static void close_many(void)
+{
+	krepis_waitset_destroy(many.set);
+	for (unsigned int i = 0; i < many.count; i++) {
+		krepis_detach(many.producer[i]);
+		krepis_detach(many.consumer[i]);
+	}
+}
+
+static unsigned int index_of(const struct krepis_ready *ready)
+{
+	return (unsigned int)((struct krepis_endpoint **)ready->data - many.consumer);
+}
+
+static void one_of_three_hundred_is_told_alone(void **state)
+{
+	(void)state;
+	open_many(MANY);
+	for (unsigned int round = 0; round < rounds(1000); round++) {
+		unsigned int i = random_below(MANY);
+		struct krepis_ready ready[8];
+
+		send_one(many.producer[i]);
+		assert_int_equal(krepis_waitset_wait(many.set, ready, 8, SOON), 1);
+		assert_ptr_equal(ready[0].endpoint, many.consumer[i]);
+		assert_int_equal(index_of(&ready[0]), i);
+		take_one(many.consumer[i]);
+	}
+	assert_quiet(many.set);
+	close_many();
+}
+
+static void all_of_three_hundred_are_told(void **state)
+{
+	unsigned int told = 0;
+
+	(void)state;
+	open_many(MANY);
+	for (unsigned int i = 0; i < MANY; i++)
+		send_one(many.producer[i]);
+	while (told < MANY) {
+		struct krepis_ready ready[MANY];
+		int n = krepis_waitset_wait(many.set, ready, MANY, SOON);
+
+		assert_true(n > 0);
+		for (int i = 0; i < n; i++, told++)
+			take_one(ready[i].endpoint);
+	}
+	assert_quiet(many.set);
+	close_many();
+}
+
+/* Each gets its turn, however few can be told at once and though nobody is ever done. */
+static void nobody_is_told_twice_before_everybody_was_told(unsigned int room)
+{
+	unsigned int told[16] = { 0 }, total = 0;
+	struct krepis_ready ready[16];
+
+	open_many(ARRAY_SIZE(told));
+	for (unsigned int i = 0; i < ARRAY_SIZE(told); i++)
+		send_one(many.producer[i]);
+	/* Until the last of them is known to be ready. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(told); i++) {
+		struct pollfd p = { .fd = krepis_fd(many.consumer[i]), .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, SOON_MS), 1);
+	}
+	while (total < 10 * ARRAY_SIZE(told)) {
+		int n = krepis_waitset_wait(many.set, ready, room, SOON);
+
+		assert_in_range(n, 1, room);
+		for (int i = 0; i < n; i++, total++)
+			told[index_of(&ready[i])]++;
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(told); i++)
+		assert_in_range(told[i], 9, 11);
+	close_many();
+}
+
+static void with_room_for_one_everybody_has_his_turn(void **state)
+{
+	(void)state;
+	nobody_is_told_twice_before_everybody_was_told(1);
+}
+
+static void with_room_for_some_everybody_has_his_turn(void **state)
+{
+	(void)state;
+	nobody_is_told_twice_before_everybody_was_told(5);
+}
+
+static void who_is_always_ready_keeps_nobody_from_being_told(void **state)
+{
+	struct krepis_ready ready;
+
+	(void)state;
+	open_many(20);
+	send_one(many.producer[0]);
+	for (unsigned int i = 1; i < 20; i++) {
+		unsigned int tries = 0;
+
+		send_one(many.producer[i]);
+		assert_true(until(!krepis_wait(many.consumer[i], KREPIS_NOWAIT)));
+		do {
+			assert_int_equal(krepis_waitset_wait(many.set, &ready, 1, SOON), 1);
+			assert_true(index_of(&ready) == i || !index_of(&ready));
+			/* Told by who sees to it, which may take a moment without the module. */
+			nap();
+		} while (index_of(&ready) != i && ++tries < 1000);
+		assert_int_equal(index_of(&ready), i);
+		take_one(many.consumer[i]);
+	}
+	close_many();
+}
+
+struct sensor {
+	struct krepis_channel *channel;
+	unsigned int count;
+	unsigned int seed;
+};
+
+static void sending_child(void *arg)
+{
+	struct sensor *s = arg;
+	struct krepis_endpoint *producer = attach_inherited(s->channel, KREPIS_PRODUCER, 0);
+
+	for (unsigned int i = 0; i < s->seed; i++)
+		random_u64();
+	must(!krepis_wait_peer(producer, 1, SOON));
+	for (unsigned int i = 0; i < s->count; i++) {
+		if (!random_below(4))
+			nap();
+		must(!krepis_send(producer, 1, &i, sizeof(i), SOON));
+	}
+	krepis_detach(producer);
+}
+
+/* Each to its end, which is told too. */
+static void many_processes_lose_nothing(void **state)
+{
+	enum { SENSORS = 6 };
+	struct sensor sensor[SENSORS];
+	struct krepis_endpoint *consumer[SENSORS];
+	unsigned int next[SENSORS] = { 0 }, ended = 0, count = rounds(4000);
+	struct krepis_waitset *set = new_set();
+	pid_t child[SENSORS];
+
+	(void)state;
+	for (unsigned int i = 0; i < SENSORS; i++) {
+		sensor[i] = (struct sensor){ anonymous(SMALL_RING()), count, i };
+		child[i] = spawn(sending_child, &sensor[i]);
+	}
+	for (unsigned int i = 0; i < SENSORS; i++) {
+		consumer[i] = attach(sensor[i].channel, KREPIS_CONSUMER, 0);
+		assert_ok(krepis_waitset_add(set, consumer[i], &next[i]));
+	}
+	while (ended < SENSORS) {
+		struct krepis_ready ready[4];
+		int n = krepis_waitset_wait(set, ready, 4, SOON);
+
+		assert_true(n > 0);
+		for (int i = 0; i < n; i++) {
+			unsigned int *expected = ready[i].data, found;
+			struct krepis_msg msg;
+
+			if (ready[i].err) {
+				assert_int_equal(ready[i].err, -KREPIS_PEER_GONE);
+				assert_int_equal(*expected, count);
+				assert_ok(krepis_waitset_remove(set, ready[i].endpoint));
+				ended++;
+				continue;
+			}
+			assert_ok(krepis_recv(ready[i].endpoint, &msg, KREPIS_NOWAIT));
+			memcpy(&found, msg.data, sizeof(found));
+			assert_int_equal(found, (*expected)++);
+		}
+	}
+	krepis_waitset_destroy(set);
+	for (unsigned int i = 0; i < SENSORS; i++) {
+		join_child(child[i]);
+		krepis_detach(consumer[i]);
+		krepis_channel_close(sensor[i].channel);
+	}
+}
+
+/* ----------------------------------------------------------------------- how a wait ends */
+
+static void there_must_be_room_for_an_entry(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+
+	(void)state;
+	send_one(s->pair.producer);
+	assert_error(krepis_waitset_wait(s->set, &ready, 0, KREPIS_FOREVER), EINVAL);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
+static void a_wait_lasts_until_its_deadline(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+
+	(void)state;
+	for (int ms = 0; ms < 40; ms += 13) {
+		int64_t deadline = krepis_deadline_ns(ms * MS + 300000);
+
+		assert_error(krepis_waitset_wait(s->set, &ready, 1, deadline), ETIMEDOUT);
+		assert_true(now_ns() >= deadline);
+		assert_true(now_ns() - deadline < (under_valgrind() ? 2000 : 200) * MS);
+	}
+	close_single(s);
+}
+
+static void a_deadline_in_the_past_finds_who_is_ready(void **state)
+{
+	const int64_t past[] = { INT64_MIN, -1, 1, now_ns() - 1 };
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(past); i++)
+		assert_error(krepis_waitset_wait(s->set, &ready, 1, past[i]), ETIMEDOUT);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(past); i++)
+		assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, past[i]), 1);
+	assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, KREPIS_NOWAIT), 1);
+	close_single(s);
+}
+
+/* A second thread that does something to the one that waits. */
+struct other {
+	struct single *single;
+	pthread_t waiter;
+	int times;
+	bool over;
+	pthread_t thread;
+};
+
+static void start_other(struct other *o, struct single *s, void *(*body)(void *arg), int times)
+{
+	*o = (struct other){ .single = s, .waiter = pthread_self(), .times = times };
+	must(!pthread_create(&o->thread, NULL, body, o));
+}
+
+static void end_other(struct other *o)
+{
+	__atomic_store_n(&o->over, true, __ATOMIC_RELEASE);
+	must(!pthread_join(o->thread, NULL));
+}
+
+static void *send_later(void *arg)
+{
+	struct other *o = arg;
+
+	for (int i = 0; i < 40; i++)
+		nap();
+	send_one(o->single->pair.producer);
+	return NULL;
+}
+
+static void a_message_ends_the_wait(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+	struct other other;
+
+	(void)state;
+	start_other(&other, s, send_later, 1);
+	assert_int_equal(krepis_waitset_wait(s->set, &ready, 1, KREPIS_FOREVER), 1);
+	end_other(&other);
+	close_single(s);
+}
+
+static void *interrupt_later(void *arg)
+{
+	struct other *o = arg;
+
+	for (int i = 0; i < 40; i++)
+		nap();
+	krepis_waitset_interrupt(o->single->set);
+	return NULL;
+}
+
+static void another_thread_interrupts_the_wait(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready;
+	struct other other;
+
+	(void)state;
+	start_other(&other, s, interrupt_later, 1);
+	assert_error(krepis_waitset_wait(s->set, &ready, 1, KREPIS_FOREVER), ECANCELED);
+	end_other(&other);
+	assert_quiet(s->set);
+	close_single(s);
+}
+
+static void an_interrupt_before_the_wait_ends_it_once(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	krepis_waitset_interrupt(s->set);
+	krepis_waitset_interrupt(s->set);
+	assert_int_equal(look(s->set), -ECANCELED);
+	assert_quiet(s->set);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
+static void an_interrupt_is_told_though_somebody_is_always_ready(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_ready ready[8];
+	int tries = 0;
+
+	(void)state;
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	krepis_waitset_interrupt(s->set);
+	while (krepis_waitset_wait(s->set, ready, 8, SOON) != -ECANCELED)
+		assert_true(++tries < 5);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
+static void an_interrupt_keeps_errno(void **state)
+{
+	struct krepis_waitset *set = new_set();
+
+	(void)state;
+	errno = 1234;
+	krepis_waitset_interrupt(set);
+	assert_int_equal(errno, 1234);
+	krepis_waitset_destroy(set);
+}
+
+static struct krepis_waitset *to_interrupt;
+static uint32_t handled;
+
+static void interrupt_handler(int sig)
+{
+	(void)sig;
+	krepis_waitset_interrupt(to_interrupt);
+}
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	post(&handled);
+}
+
+/* Signals until the wait is over, or as often as asked; then a message. */
+static void *signal_again_and_again(void *arg)
+{
+	struct other *o = arg;
+
+	for (int n = 0; n < o->times && !__atomic_load_n(&o->over, __ATOMIC_ACQUIRE); n++) {
+		for (int i = 0; i < 20; i++)
+			nap();
+		pthread_kill(o->waiter, SIGUSR1);
+	}
+	if (!__atomic_load_n(&o->over, __ATOMIC_ACQUIRE))
+		send_one(o->single->pair.producer);
+	return NULL;
+}
+
+/* How a wait ends under signals that @handler handles. */
+static int wait_under_signals(struct single *s, void (*handler)(int sig), int times)
+{
+	struct sigaction handle = { .sa_handler = handler }, before;
+	struct krepis_ready ready;
+	struct other other;
+	int ret;
+
+	to_interrupt = s->set;
+	sigaction(SIGUSR1, &handle, &before);
+	start_other(&other, s, signal_again_and_again, times);
+	ret = krepis_waitset_wait(s->set, &ready, 1, SOON);
+	end_other(&other);
+	sigaction(SIGUSR1, &before, NULL);
+	return ret;
+}
+
+static void a_signal_handler_interrupts_the_wait(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	assert_error(wait_under_signals(s, interrupt_handler, 1000), ECANCELED);
+	close_single(s);
+}
+
+static void a_signal_does_not_end_the_wait(void **state)
+{
+	struct single *s = open_single(0);
+	uint32_t before = handled;
+
+	(void)state;
+	assert_int_equal(wait_under_signals(s, count_signal, 10), 1);
+	/* Of signals that come while one is pending, one is handled. */
+	assert_true(handled != before);
+	close_single(s);
+}
+
+static void a_signal_ends_the_wait_if_a_member_asked_for_that(void **state)
+{
+	struct single *s = open_single(KREPIS_ATTACH_EINTR);
+
+	(void)state;
+	assert_error(wait_under_signals(s, count_signal, 1000), EINTR);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
+static void who_has_left_no_longer_asks_for_signals(void **state)
+{
+	struct single *s = open_single(0);
+	struct pair other = { .channel = anonymous(SMALL_RING()) };
+
+	(void)state;
+	other.consumer = attach(other.channel, KREPIS_CONSUMER, KREPIS_ATTACH_EINTR);
+	assert_ok(krepis_waitset_add(s->set, other.consumer, NULL));
+	assert_ok(krepis_waitset_remove(s->set, other.consumer));
+	assert_int_equal(wait_under_signals(s, count_signal, 5), 1);
+	close_pair(&other);
+	close_single(s);
+}
+
+/* ------------------------------------------------------------------------ in another loop */
+
+static void the_sets_descriptor_tells_in_another_loop(void **state)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct single *s = open_single(0);
+	struct other other;
+
+	(void)state;
+	assert_ok(epoll_ctl(epoll, EPOLL_CTL_ADD, krepis_waitset_fd(s->set), &event));
+	for (int round = 0; round < 5; round++) {
+		assert_int_equal(epoll_wait(epoll, &event, 1, 20), 0);
+		start_other(&other, s, send_later, 1);
+		assert_int_equal(epoll_wait(epoll, &event, 1, SOON_MS), 1);
+		end_other(&other);
+		assert_int_equal(epoll_wait(epoll, &event, 1, SOON_MS), 1);
+		assert_told(s->set, s->pair.consumer, 0);
+		take_one(s->pair.consumer);
+		assert_quiet(s->set);
+	}
+	close(epoll);
+	close_single(s);
+}
+
+static void an_interrupt_is_told_in_another_loop(void **state)
+{
+	struct single *s = open_single(0);
+	struct pollfd p = { .fd = krepis_waitset_fd(s->set), .events = POLLIN };
+
+	(void)state;
+	assert_int_equal(poll(&p, 1, 20), 0);
+	krepis_waitset_interrupt(s->set);
+	assert_int_equal(poll(&p, 1, SOON_MS), 1);
+	assert_int_equal(look(s->set), -ECANCELED);
+	assert_int_equal(poll(&p, 1, 20), 0);
+	close_single(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(an_empty_set_tells_nothing),
+		CLAIM(who_is_ready_is_told_with_its_data),
+		CLAIM(an_endpoint_is_in_a_set_once),
+		CLAIM(who_was_never_added_is_unknown),
+		CLAIM(an_endpoint_may_be_in_two_sets),
+		CLAIM(who_comes_back_has_its_new_data),
+		CLAIM(who_was_ready_when_it_was_added_is_told),
+		CLAIM(who_is_ready_can_be_removed),
+		CLAIM(destroy_leaves_the_members_alone),
+		CLAIM(sets_leave_nothing_behind),
+		CLAIM(who_is_left_alone_is_told_again),
+		CLAIM(a_producer_is_told_of_room),
+		CLAIM(a_full_producer_that_never_tried_is_not_told),
+		CLAIM(a_producer_is_told_of_its_first_consumer),
+		CLAIM(a_fresh_value_is_told),
+		CLAIM(a_peer_that_detached_is_told_after_its_last_message),
+		CLAIM(a_peer_that_died_is_told),
+		CLAIM(a_peer_that_broke_the_channel_is_told),
+		CLAIM(shutdown_of_a_member_is_told),
+		CLAIM(one_of_three_hundred_is_told_alone),
+		CLAIM(all_of_three_hundred_are_told),
+		CLAIM(with_room_for_one_everybody_has_his_turn),
+		CLAIM(with_room_for_some_everybody_has_his_turn),
+		CLAIM(who_is_always_ready_keeps_nobody_from_being_told),
+		CLAIM(many_processes_lose_nothing),
+		CLAIM(there_must_be_room_for_an_entry),
+		CLAIM(a_wait_lasts_until_its_deadline),
+		CLAIM(a_deadline_in_the_past_finds_who_is_ready),
+		CLAIM(a_message_ends_the_wait),
+		CLAIM(another_thread_interrupts_the_wait),
+		CLAIM(an_interrupt_before_the_wait_ends_it_once),
+		CLAIM(an_interrupt_is_told_though_somebody_is_always_ready),
+		CLAIM(an_interrupt_keeps_errno),
+		CLAIM(a_signal_handler_interrupts_the_wait),
+		CLAIM(a_signal_does_not_end_the_wait),
+		CLAIM(a_signal_ends_the_wait_if_a_member_asked_for_that),
+		CLAIM(who_has_left_no_longer_asks_for_signals),
+		CLAIM(the_sets_descriptor_tells_in_another_loop),
+		CLAIM(an_interrupt_is_told_in_another_loop),
+	};
+
+	return RUN("waitset", tests);
+}
