@@ -3,6 +3,7 @@
  * The file system: a channel is a file, a topic is a directory. Names and
  * permissions are the VFS's; here are only limits.
  */
+#include <linux/ctype.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/module.h>
@@ -266,19 +267,34 @@ static const struct super_operations super_ops = {
 /* "64m", or a share of the machine's memory: "10%". */
 static int parse_size(struct fs_context *fc, const char *text, unsigned long *pages)
 {
+	static const char units[] = "kmgt";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit;
 	char *end;
-	u64 size = memparse(text, &end);
+	u64 size;
 
+	if (!digits || digits > 15)
+		goto invalid;
+	size = simple_strtoull(text, &end, 10);
+	unit = *end ? strchr(units, tolower(*end)) : NULL;
 	if (*end == '%' && size <= 100) {
 		size = size * totalram_pages() / 100 << PAGE_SHIFT;
 		end++;
+	} else if (unit) {
+		unsigned int shift = 10 * (unsigned int)(unit - units + 1);
+
+		if (size > (U64_MAX >> 2) >> shift)
+			goto invalid;
+		size <<= shift;
+		end++;
 	}
-	if (end == text || *end || size >> PAGE_SHIFT > ULONG_MAX / 2)
-		return invalf(fc, "krepis: size=%s: not a number of bytes with k, m, g or %%", text);
-	if (size < PAGE_SIZE)
-		return invalf(fc, "krepis: size=%s: less than one page", text);
+	if (*end || size < PAGE_SIZE)
+		goto invalid;
 	*pages = size >> PAGE_SHIFT;
 	return 0;
+
+invalid:
+	return invalf(fc, "krepis: size=%s: not a page or more, in bytes or with k, m, g, t or %%", text);
 }
 
 static int parse_param(struct fs_context *fc, struct fs_parameter *param)
