@@ -3,6 +3,8 @@
 #	make			the library and the command, in build/
 #	make demo		installs what is missing, builds, shows the main job on real files
 #	make check		installs what is missing, builds, runs every test
+#	make check-debug	the tests on a kernel with KASAN, lockdep and fault injection
+#	make demo-vm, bench-vm	the demo, the measuring, on the module in a virtual machine
 #	make bench		measures, beside other ways, into build/bench/native.json
 #	make kmod		the module for the running kernel; KVER=... or KDIR=... for another
 #	make install		under PREFIX (/usr/local), honours DESTDIR

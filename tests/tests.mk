@@ -10,10 +10,12 @@ PROTO	   := $(wildcard tests/unit/*.proto)
 PROTO_C	   := $(PROTO:%.proto=$(OUT)/%.pb-c.c)
 
 .SECONDARY: $(PROTO_C)
-.PHONY: tests unit
+.PHONY: tests unit check-debug demo-vm bench-vm
 
 unit: $(UNIT_BIN)
 tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN)
+
+include tests/kselftest/kselftest.mk
 
 $(OUT)/tests/unit/%.pb-c.c: tests/unit/%.proto
 	@mkdir -p $(@D)
@@ -25,10 +27,11 @@ $(OUT)/tests/unit/protobuf: tests/unit/protobuf.c tests/unit/helpers.c $(PROTO_C
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) -Wno-missing-prototypes $(SANITIZE) -o $@ \
 		$(filter %.c %.a,$^) -lcmocka -lprotobuf-c -pthread
 
-$(OUT)/tests/unit/%: tests/unit/%.c $(wildcard tests/unit/helpers.*) $(OUT)/libkrepis.a
+$(OUT)/tests/unit/uring: LIBS := -luring
+$(OUT)/tests/unit/%: tests/unit/%.c tests/unit/helpers.c $(wildcard tests/unit/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
-		-lcmocka -pthread
+		-lcmocka $(LIBS) -pthread
 
 $(OUT)/tests/stress/%: tests/stress/%.c $(wildcard tests/stress/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
@@ -40,11 +43,24 @@ $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(OUT)/libkrepis.
 
 check:
 	tools/deps test
-	$(MAKE) -s all tests
+	$(MAKE) -s all tests kselftest
 	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"
 	tests/check
+
+# The same tests in a machine with a kernel that watches itself, built here once.
+check-debug:
+	tools/deps test
+	tools/deps debug
+	$(MAKE) -s all tests kselftest
+	tests/vm/check-debug
+
+# The main job on the module's channels.
+demo-vm:
+	tools/deps test
+	$(MAKE) -s all
+	tests/vm/run -- $(OUT)/krepis demo --small
 
 demo:
 	tools/deps build
@@ -64,6 +80,13 @@ $(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
 
 $(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
 	$(CXX) $(CFLAGS) -o $@ $^ -lisal -pthread
+
+bench-vm:
+	tools/deps test
+	tools/deps bench
+	$(MAKE) -s lib $(OUT)/krepis-bench
+	@mkdir -p $(OUT)/bench
+	tests/vm/run -t 1200 -o $(OUT)/bench -- $(OUT)/krepis-bench --vm --json /mnt/out/vm.json
 
 bench:
 	tools/deps bench
