@@ -280,6 +280,62 @@ long krepis_command(struct file *file, unsigned int cmd, void __user *arg)
 	return err;
 }
 
+#define CHUNK	512	/* bytes of arguments that are copied at once */
+
+/*
+ * Runs @n commands whose arguments are at @args, copied already, each of the size that
+ * the command has. Return: how many succeeded; the first error in @err.
+ */
+static u32 run_copied(struct file *file, const struct command *c, const u8 *args, u32 n,
+		      long *err)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++, args += c->size) {
+		*err = *(const u32 *)args == c->size ? c->run(file, (const union args *)args) :
+						       -EINVAL;
+		if (*err < 0) {
+			trace_krepis_refuse(file_inode(file), c->cmd, (int)*err);
+			break;
+		}
+	}
+	return i;
+}
+
+/**
+ * krepis_commands - executes @count commands, up to the first that fails
+ * @arg: as many arguments in a row, each of the size that the first tells
+ *
+ * Return: how many succeeded, or the first one's error.
+ */
+long krepis_commands(struct file *file, unsigned int cmd, void __user *arg, u32 count)
+{
+	bool on_channel = file->f_op == &krepis_channel_fops;
+	const struct command *c = find(cmd);
+	u8 args[CHUNK] __aligned(8);
+	u32 stride, done = 0, n;
+	long err = 0;
+
+	if (!c || c->channel != on_channel)
+		return -ENOTTY;
+	if (get_user(stride, (const u32 __user *)arg))
+		return -EFAULT;
+	while (done < count && !err) {
+		n = stride == c->size ? min_t(u32, count - done, CHUNK / stride) : 0;
+		if (n && !copy_from_user(args, arg + (size_t)done * stride, n * stride)) {
+			done += run_copied(file, c, args, n, &err);
+		} else {
+			/* A newer caller's, or one of them is not there. */
+			err = krepis_command(file, cmd, arg + (size_t)done * stride);
+			done += err >= 0;
+		}
+		if (err > 0)
+			err = 0;
+		cond_resched();
+	}
+	return done ? done : err;
+}
+
 long krepis_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	return krepis_command(file, cmd, (void __user *)arg);

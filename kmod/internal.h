@@ -213,6 +213,7 @@ int krepis_release(struct krepis_endpoint *ep, struct krepis_handle handle);
 /* abi.c */
 long krepis_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long krepis_command(struct file *file, unsigned int cmd, void __user *arg);
+long krepis_commands(struct file *file, unsigned int cmd, void __user *arg, u32 count);
 bool krepis_command_blocks(unsigned int cmd);
 u32 *krepis_wait_args(struct file *file, const void __user *arg, struct krepis_wait_args *args);
 

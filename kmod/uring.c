@@ -118,23 +118,6 @@ static int wait(struct io_uring_cmd *cmd, void __user *arg, unsigned int flags)
 	return -EIOCBQUEUED;
 }
 
-/* Executes the arguments in order. Return: as struct krepis_uring says. */
-static long batch(struct io_uring_cmd *cmd, void __user *arg, u32 count)
-{
-	u32 done, stride;
-	long err;
-
-	if (get_user(stride, (u32 __user *)arg))
-		return -EFAULT;
-	for (done = 0; done < count; done++) {
-		err = krepis_command(cmd->file, cmd->cmd_op, arg + (size_t)done * stride);
-		if (err < 0)
-			return done ? done : err;
-		cond_resched();
-	}
-	return done;
-}
-
 int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 {
 	const struct krepis_uring *area;
@@ -158,7 +141,7 @@ int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 	if ((flags & IO_URING_F_NONBLOCK) && krepis_command_blocks(cmd->cmd_op))
 		return -EAGAIN;
 	ret = krepis_command_blocks(cmd->cmd_op) ? krepis_command(cmd->file, cmd->cmd_op, arg) :
-						   batch(cmd, arg, count);
+						   krepis_commands(cmd->file, cmd->cmd_op, arg, count);
 	if (ret <= 0)
 		return (int)ret;
 	/* By ourselves: before Linux 6.11 a worker would lose a result above 0. */

@@ -78,12 +78,16 @@ static void *bell_main(void *arg)
 	struct bell *bell = ep->bell;
 
 	for (;;) {
-		while (!krepis_load_acquire(&bell->armed))
+		while (!krepis_load_acquire(&bell->armed) && !krepis_read(&bell->stop))
 			syscall(SYS_futex, &bell->armed, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 		krepis_watch(ep, ready);
 		if (krepis_read(&bell->stop))
 			return NULL;
-		krepis_store_release(&bell->armed, 0);
+		/*
+		 * A full barrier before the next look at @stop: who sets that and arms
+		 * is seen there, or arms after this. Pairs with krepis_bell_destroy().
+		 */
+		krepis_xchg(&bell->armed, 0);
 		/* There is room: the pipe is empty. */
 		while (write(bell->fd[1], "", 1) < 0 && errno == EINTR)
 			;
@@ -92,7 +96,7 @@ static void *bell_main(void *arg)
 
 static void set_armed(struct bell *bell)
 {
-	krepis_store_release(&bell->armed, 1);
+	krepis_xchg(&bell->armed, 1);
 	syscall(SYS_futex, &bell->armed, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 

@@ -79,14 +79,14 @@ $(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -Wall -Wextra -Itests/bench -c $< -o $@
 
 $(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
-	$(CXX) $(CFLAGS) -o $@ $^ -lisal -pthread
+	$(CXX) $(CFLAGS) -o $@ $^ -lisal -luring -pthread
 
 bench-vm:
 	tools/deps test
 	tools/deps bench
 	$(MAKE) -s lib $(OUT)/krepis-bench
 	@mkdir -p $(OUT)/bench
-	tests/vm/run -t 1200 -o $(OUT)/bench -- $(OUT)/krepis-bench --vm --json /mnt/out/vm.json
+	tests/vm/run --pin -t 1200 -o $(OUT)/bench -- $(OUT)/krepis-bench --vm --json /mnt/out/vm.json
 
 bench:
 	tools/deps bench

@@ -9,8 +9,9 @@
  *
  *	main.c	    options		  machine.c  processors, clock, disturbance
  *	suite.c	    cases, rounds	  run.c	     one run: fork, pin, wait
- *	stats.c	    medians, percentiles  link_*.c   implementations that carry messages
- *	report.c    tables, JSON, goals	  s<n>_*.c   scenarios
+ *	stats.c	    medians, percentiles  backend.c  channels of one backend or the other
+ *	report.c    tables, JSON, goals	  link_*.c   implementations that carry messages
+ *	trace.c	    the kernel's trace	  s<n>_*.c   scenarios
  */
 #ifndef KREPIS_BENCH_H
 #define KREPIS_BENCH_H
@@ -45,6 +46,7 @@ struct bench_machine {
 	int cpu[2];		/* the two processors that are measured on */
 	char reason[64];	/* why these */
 	long tick_ns;		/* resolution of /proc/stat */
+	bool emulated;		/* --vm: who takes time away does not tell */
 };
 
 extern struct bench_machine machine;
@@ -69,6 +71,7 @@ void machine_switches(uint64_t *own, uint64_t *forced);
 #define BENCH_ONE_CPU		(1U << 0)	/* both sides on one processor */
 #define BENCH_ALONE		(1U << 1)	/* one process: side[0] only */
 #define BENCH_CROWDED		(1U << 2)	/* more threads than processors */
+#define BENCH_EDGE		(1U << 3)	/* epoll on edges */
 
 /*
  * Who is compared with whom: a case with a bit in `ours` gets a record for every
@@ -116,13 +119,15 @@ struct bench_metric {
 
 /*
  * A goal holds if the value, or with a peer the ratio value/peer_value, is at
- * most the limit.
+ * most the limit. An emulated machine is no place for most: there an instruction
+ * costs what it costs to translate it, and a cache line nothing.
  */
 struct bench_goal {
 	const char *id;
 	const char *metric;
 	const char *peer;
 	double limit;
+	bool vm;		/* checked with --vm too */
 };
 
 struct bench_scenario {
@@ -217,20 +222,25 @@ struct bench_options {
 	unsigned int rounds;
 	bool quick;
 	bool verbose;
+	bool vm;
 	const char *match;
 };
 
 void suite_add(struct bench_suite *suite, const struct bench_case *what);
+/* Keeps the cases that are asked for. */
+void suite_select(struct bench_suite *suite, const struct bench_options *options);
 /* Return: how many cases failed. */
 unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options);
+/* A row of krepis in @group: the module's is compared with the other backend's too. */
+void case_ours(struct bench_case *what, uint32_t group);
 void case_id(char *id, size_t size, const struct bench_scenario *scenario,
 	     const struct bench_case *what);
 
 /* ------------------------------------------------------------------- reports */
 
 void report_table(const struct bench_suite *suite);
-/* Appends the suite's records to those that report_json() and report_goals() use. */
-void report_collect(const struct bench_suite *suite);
+/* Appends the suite's records, and its goals, to those of report_json() and report_goals(). */
+void report_collect(const struct bench_suite *suite, const struct bench_options *options);
 void report_goals(void);
 int report_json(const char *path);
 
@@ -251,6 +261,9 @@ extern const struct bench_scenario s5_handover;
 extern const struct bench_scenario s7_triple;
 extern const struct bench_scenario s8_pool;
 extern const struct bench_scenario s9_crc;
+extern const struct bench_scenario s10_batch;
+extern const struct bench_scenario s11_calls;
+extern const struct bench_scenario s12_memory;
 
 #ifdef __cplusplus
 }

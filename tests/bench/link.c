@@ -21,10 +21,15 @@ __attribute__((weak)) const struct transport link_boost = {
 };
 
 const struct transport *const link_all[] = {
-	&link_krepis_shm, &link_raw, &link_ck, &link_ck_inplace, &link_boost, &link_pipe,
-	&link_pipe_spin, &link_unix, &link_unix_spin,
+	&link_krepis_shm, &link_krepis_kmod, &link_raw, &link_ck, &link_ck_inplace, &link_boost,
+	&link_pipe, &link_pipe_spin, &link_unix, &link_unix_spin,
 	NULL,
 };
+
+bool link_ours(const struct transport *transport)
+{
+	return !strncmp(transport->name, "krepis", strlen("krepis"));
+}
 
 static int link_side(struct bench_run *run, int who,
 		     int (*loop)(struct bench_run *run, struct link *link))
@@ -78,6 +83,7 @@ static int link_setup(struct bench_run *run)
 	link->batch = what->batch ? what->batch : 1;
 	link->capacity = what->capacity;
 	link->duplex = what->side[0] == side_ping;
+	link->edge = what->flags & BENCH_EDGE;
 	link->attach_flags = what->attach_flags;
 	for (i = 0; i < ARRAY_SIZE(link->fd); i++)
 		link->fd[i] = -1;

@@ -26,6 +26,7 @@ struct link {
 	size_t capacity;	/* bytes in flight */
 	unsigned int batch;
 	bool duplex;		/* both directions are wanted */
+	bool edge;		/* epoll: EPOLLET */
 	uint32_t attach_flags;
 	uint64_t sent;		/* by this side */
 	uint64_t received;
@@ -100,9 +101,19 @@ enum link_metric {
 /* In the parent: the waking calls of both sides, and how many of them nobody had slept for. */
 void link_finish_calls(struct bench_run *run);
 
+/* Whether it is krepis, and not one that it is compared with. */
+bool link_ours(const struct transport *transport);
+
 extern const struct transport link_krepis_shm;		/* ring, inline messages */
-extern const struct transport link_krepis_buffer;	/* buffers, payload written and read */
-extern const struct transport link_krepis_handover;	/* buffers, payload untouched */
+extern const struct transport link_krepis_kmod;
+extern const struct transport link_buffer_shm;		/* buffers, payload written and read */
+extern const struct transport link_buffer_kmod;
+extern const struct transport link_handover_shm;	/* buffers, payload untouched */
+extern const struct transport link_handover_kmod;
+extern const struct transport link_epoll_shm;		/* ring, both sides in epoll_wait() */
+extern const struct transport link_epoll_kmod;
+extern const struct transport link_epoll_eventfd;
+extern const struct transport link_ioctl;		/* WAIT and WAKE, nothing else */
 extern const struct transport link_raw;
 extern const struct transport link_futex;
 extern const struct transport link_ck;

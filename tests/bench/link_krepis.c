@@ -3,12 +3,13 @@
  * krepis, through its public API. Channels are made before the fork and survive
  * it; endpoints do not, so each side attaches its own.
  *
- * krepis-shm here is three transports: inline messages in a ring, buffers with
- * the payload written and read in place, and buffers that are only handed over.
+ * Each backend is three transports: inline messages in a ring, buffers with the
+ * payload written and read in place, and buffers that are only handed over.
  */
 #include <krepis/krepis.h>
 #include <stdlib.h>
 
+#include "backend.h"
 #include "loops.h"
 
 #define HANDOVER_BUFFERS	8
@@ -17,34 +18,27 @@
 /* Message types: what stands in the payload elsewhere, for those that do not touch it. */
 enum { TYPE_DATA, TYPE_MARK, TYPE_STOP };
 
-struct krepis_state {
-	struct krepis_channel *channel[2];	/* there and back; a rate needs only one */
-	struct krepis_msg msg[LINK_BATCH];
-};
-
 static int make_channels(struct bench_run *run, struct link *link,
 			 const struct krepis_channel_options *options, int count)
 {
 	struct krepis_state *state = calloc(1, sizeof(*state));
-	int i, err;
+	int i;
 
 	if (!state)
 		return bench_error(run, 0, "no memory");
 	for (i = 0; i < count; i++) {
-		err = krepis_channel_create(NULL, options, &state->channel[i]);
-		if (err) {
+		if (backend_create(run, options, &state->channel[i])) {
 			while (i--)
 				krepis_channel_close(state->channel[i]);
 			free(state);
-			return bench_error(run, 0, "krepis_channel_create: %s",
-					   krepis_strerror(err));
+			return -1;
 		}
 	}
 	link->state = state;
 	return 0;
 }
 
-static void krepis_teardown(struct link *link)
+void krepis_link_teardown(struct link *link)
 {
 	struct krepis_state *state = link->state;
 
@@ -70,7 +64,7 @@ static int attach_one(struct bench_run *run, struct link *link, int who, int whi
 	return 0;
 }
 
-static int krepis_attach_side(struct bench_run *run, struct link *link, int who)
+int krepis_link_attach(struct bench_run *run, struct link *link, int who)
 {
 	/* Side 0 produces in channel 0, side 1 in channel 1, if there is one. */
 	if (attach_one(run, link, who, who, KREPIS_PRODUCER, &link->tx))
@@ -78,7 +72,7 @@ static int krepis_attach_side(struct bench_run *run, struct link *link, int who)
 	return attach_one(run, link, who, !who, KREPIS_CONSUMER, &link->rx);
 }
 
-static void krepis_detach_side(struct link *link, int who)
+void krepis_link_detach(struct link *link, int who)
 {
 	(void)who;
 	krepis_detach(link->tx);
@@ -110,7 +104,7 @@ static bool inline_fits(size_t size)
 	return size <= KREPIS_MAX_INLINE;
 }
 
-static int inline_setup(struct bench_run *run, struct link *link)
+int krepis_link_setup(struct bench_run *run, struct link *link)
 {
 	struct krepis_channel_options options = {
 		.size = sizeof(options),
@@ -202,20 +196,24 @@ static int inline_consume(struct bench_run *run, struct link *link)
 	return loop_consume(run, link, inline_recv);
 }
 
-const struct transport link_krepis_shm = {
-	.name = "krepis-shm",
-	.features = LINK_LATENCY | LINK_RATE | LINK_BATCHES,
-	.fits = inline_fits,
-	.setup = inline_setup,
-	.attach = krepis_attach_side,
-	.ping = inline_ping,
-	.pong = inline_pong,
-	.produce = inline_produce,
-	.consume = inline_consume,
-	.calls = krepis_calls,
-	.detach = krepis_detach_side,
-	.teardown = krepis_teardown,
-};
+#define INLINE_TRANSPORT(backend, absent) {			\
+	.name = (backend),					\
+	.features = LINK_LATENCY | LINK_RATE | LINK_BATCHES,	\
+	.missing = (absent),					\
+	.fits = inline_fits,					\
+	.setup = krepis_link_setup,				\
+	.attach = krepis_link_attach,				\
+	.ping = inline_ping,					\
+	.pong = inline_pong,					\
+	.produce = inline_produce,				\
+	.consume = inline_consume,				\
+	.calls = krepis_calls,					\
+	.detach = krepis_link_detach,				\
+	.teardown = krepis_link_teardown,			\
+}
+
+const struct transport link_krepis_shm = INLINE_TRANSPORT("krepis-shm", NULL);
+const struct transport link_krepis_kmod = INLINE_TRANSPORT("krepis-kmod", backend_no_module);
 
 /* ------------------------------------------------------------------- buffers */
 
@@ -318,26 +316,21 @@ static int handover_consume(struct bench_run *run, struct link *link)
 	return loop_consume(run, link, handover_recv);
 }
 
-const struct transport link_krepis_buffer = {
-	.name = "krepis-shm",
-	.features = LINK_RATE,
-	.setup = full_setup,
-	.attach = krepis_attach_side,
-	.produce = full_produce,
-	.consume = full_consume,
-	.calls = krepis_calls,
-	.detach = krepis_detach_side,
-	.teardown = krepis_teardown,
-};
+#define BUFFER_TRANSPORT(backend, absent, how) {	\
+	.name = (backend),				\
+	.features = LINK_RATE,				\
+	.missing = (absent),				\
+	.setup = how##_setup,				\
+	.attach = krepis_link_attach,			\
+	.produce = how##_produce,			\
+	.consume = how##_consume,			\
+	.calls = krepis_calls,				\
+	.detach = krepis_link_detach,			\
+	.teardown = krepis_link_teardown,		\
+}
 
-const struct transport link_krepis_handover = {
-	.name = "krepis-shm",
-	.features = LINK_RATE,
-	.setup = handover_setup,
-	.attach = krepis_attach_side,
-	.produce = handover_produce,
-	.consume = handover_consume,
-	.calls = krepis_calls,
-	.detach = krepis_detach_side,
-	.teardown = krepis_teardown,
-};
+const struct transport link_buffer_shm = BUFFER_TRANSPORT("krepis-shm", NULL, full);
+const struct transport link_buffer_kmod = BUFFER_TRANSPORT("krepis-kmod", backend_no_module, full);
+const struct transport link_handover_shm = BUFFER_TRANSPORT("krepis-shm", NULL, handover);
+const struct transport link_handover_kmod =
+	BUFFER_TRANSPORT("krepis-kmod", backend_no_module, handover);

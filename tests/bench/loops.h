@@ -32,6 +32,12 @@ LOOP_INLINE int loop_no_flush(struct link *link)
 	return 0;
 }
 
+/* Of a system call that failed. Never 0, which the compiler cannot know of errno. */
+LOOP_INLINE int loop_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
 LOOP_INLINE int loop_fail(struct bench_run *run, int who, const char *where, int err)
 {
 	return bench_error(run, who, "%s: %s", where,

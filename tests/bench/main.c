@@ -12,9 +12,11 @@
 
 #define ROUNDS		12
 #define QUICK_ROUNDS	3
+#define VM_ROUNDS	8
 
 static const struct bench_scenario *const scenarios[] = {
 	&s1_latency, &s2_rate, &s4_wake, &s5_handover, &s7_triple, &s8_pool, &s9_crc,
+	&s10_batch, &s11_calls, &s12_memory,
 };
 
 static const char usage[] =
@@ -24,8 +26,9 @@ static const char usage[] =
 "  --match TEXT       only cases whose id contains TEXT\n"
 "  --rounds N         rounds of each case, 1 to 100 (default 12)\n"
 "  --quick            3 short rounds\n"
+"  --vm               what says something about the module in an emulated machine: 8 short rounds\n"
 "  --cpus A,B         the two processors (default: two cores with a common cache)\n"
-"  --json FILE        the records (default build/bench/native.json)\n"
+"  --json FILE        the records (default build/bench/native.json or vm.json)\n"
 "  --list             the cases, and what is missing here\n"
 "  --verbose          say why rounds are discarded\n"
 "  --help\n";
@@ -116,6 +119,7 @@ static int run_all(const struct bench_options *options, const char *only, bool l
 		suite->scenario = scenarios[i];
 		suite->count = 0;
 		suite->scenario->list(suite);
+		suite_select(suite, options);
 		if (list) {
 			list_cases(suite);
 			continue;
@@ -124,7 +128,7 @@ static int run_all(const struct bench_options *options, const char *only, bool l
 		if (!suite->count)
 			continue;
 		report_table(suite);
-		report_collect(suite);
+		report_collect(suite, options);
 	}
 	free(suite);
 	if (list)
@@ -148,6 +152,7 @@ int main(int argc, char **argv)
 		{ "match", required_argument, NULL, 'm' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "quick", no_argument, NULL, 'q' },
+		{ "vm", no_argument, NULL, 'V' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "list", no_argument, NULL, 'l' },
@@ -155,7 +160,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *only = NULL, *cpus = NULL, *json = "build/bench/native.json";
+	const char *only = NULL, *cpus = NULL, *json = NULL;
 	struct bench_options options = { 0 };
 	bool list = false;
 	int c, err;
@@ -176,6 +181,9 @@ int main(int argc, char **argv)
 			return 2;
 		case 'q':
 			options.quick = true;
+			break;
+		case 'V':
+			options.vm = true;
 			break;
 		case 'c':
 			cpus = optarg;
@@ -202,7 +210,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (!options.rounds)
-		options.rounds = options.quick ? QUICK_ROUNDS : ROUNDS;
+		options.rounds = options.quick ? QUICK_ROUNDS : options.vm ? VM_ROUNDS : ROUNDS;
+	if (!json)
+		json = options.vm ? "build/bench/vm.json" : "build/bench/native.json";
 	if (only && !all_known(only))
 		return 2;
 	if (list)
@@ -212,6 +222,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "krepis-bench: two processors are needed: %s\n", strerror(-err));
 		return 1;
 	}
+	machine.emulated = options.vm;
 	machine_print();
 	return run_all(&options, only, false, json);
 }

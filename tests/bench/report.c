@@ -238,14 +238,15 @@ static void collect_row(const struct bench_suite *suite, const struct bench_row 
 	}
 }
 
-void report_collect(const struct bench_suite *suite)
+void report_collect(const struct bench_suite *suite, const struct bench_options *options)
 {
 	unsigned int i;
 
 	for (i = 0; i < suite->count; i++)
 		collect_row(suite, &suite->row[i]);
 	for (i = 0; i < suite->scenario->goal_count && goal_count < ARRAY_SIZE(goals); i++)
-		goals[goal_count++] = &suite->scenario->goals[i];
+		if (!options->vm || suite->scenario->goals[i].vm)
+			goals[goal_count++] = &suite->scenario->goals[i];
 }
 
 static void json_number(FILE *f, const char *name, double value)

@@ -34,6 +34,14 @@
 #define DELAY_SHARE	0.02
 #define DELAY_EACH_NS	25000
 
+/*
+ * An emulator that is not let run stands still, and its guest cannot know. But no
+ * round trip takes a millisecond by itself: a run that had more than half of its time in
+ * such ones is disturbed.
+ */
+#define STILL_NS	1000000
+#define STILL_SHARE	0.5
+
 void *run_shared_alloc(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -182,6 +190,17 @@ static bool run_sides(struct bench_run *run, char *why, size_t size)
 	return false;
 }
 
+static double still_ns(const struct bench_run *run)
+{
+	double sum = 0;
+	uint32_t i;
+
+	for (i = 0; machine.emulated && i < run->sample_count; i++)
+		if (clock_to_ns(run->sample[i]) > STILL_NS)
+			sum += clock_to_ns(run->sample[i]);
+	return sum;
+}
+
 static enum bench_verdict judge(const struct bench_run *run, uint64_t steal_ns, char *why,
 				size_t size)
 {
@@ -190,6 +209,10 @@ static enum bench_verdict judge(const struct bench_run *run, uint64_t steal_ns, 
 
 	if ((double)steal_ns > STEAL_SHARE * 2 * (double)run->wall_ns) {
 		snprintf(why, size, "%.0f ms stolen", (double)steal_ns / 1e6);
+		return BENCH_DISTURBED;
+	}
+	if (still_ns(run) > STILL_SHARE * (double)run->measure_ns) {
+		snprintf(why, size, "stood still for %.0f ms", still_ns(run) / 1e6);
 		return BENCH_DISTURBED;
 	}
 	if (run->what->flags & (BENCH_ONE_CPU | BENCH_CROWDED))

@@ -21,8 +21,8 @@ static void s1_list(struct bench_suite *suite)
 			    ((*t)->fits && !(*t)->fits(sizes[i])))
 				continue;
 			link_case_latency(&what, *t);
-			if (*t == &link_krepis_shm)
-				what.ours = BENCH_GROUP(0);
+			if (link_ours(*t))
+				case_ours(&what, BENCH_GROUP(0));
 			else
 				what.peer = BENCH_GROUP(0);
 			suite_add(suite, &what);
@@ -37,9 +37,10 @@ static void s1_finish(struct bench_run *run)
 }
 
 static const struct bench_goal s1_goals[] = {
-	{ "S1/krepis-shm/8", "p50", "raw", 1.5 },
-	{ "S1/krepis-shm/64", "p50", "raw", 1.5 },
-	{ "S1/krepis-shm/64", "wakes_while_awake", NULL, 0 },
+	{ "S1/krepis-shm/8", "p50", "raw", 1.5, false },
+	{ "S1/krepis-shm/64", "p50", "raw", 1.5, false },
+	{ "S1/krepis-shm/64", "wakes_while_awake", NULL, 0, false },
+	{ "S1/krepis-kmod/64", "wakes_while_awake", NULL, 0, false },
 };
 
 const struct bench_scenario s1_latency = {

@@ -19,8 +19,8 @@ static void s2_add(struct bench_suite *suite, const struct transport *t, uint64_
 	};
 
 	link_case_rate(&what, t);
-	if (t == &link_krepis_shm)
-		what.ours = batch > 1 ? BATCHED : SINGLE;
+	if (link_ours(t))
+		case_ours(&what, batch > 1 ? BATCHED : SINGLE);
 	else if (t->features & LINK_BATCHES)
 		what.peer = batch > 1 ? BATCHED : SINGLE;
 	else

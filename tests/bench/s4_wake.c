@@ -4,7 +4,11 @@
  * wakes it; and what an idle consumer costs.
  *
  * The usual case is two processors. "one-cpu" leaves the wake-up of an idle
- * processor out, which in a virtual machine outweighs all the rest.
+ * processor out, which in a virtual machine outweighs all the rest. krepis-ioctl is
+ * the module's commands alone, without the library.
+ *
+ * "epoll": each side sleeps in epoll_wait() and takes what is there without waiting;
+ * "epoll-edge" is the same on edges.
  */
 #include <errno.h>
 #include <krepis/krepis.h>
@@ -12,32 +16,44 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "link.h"
 
-#define TRIP		BENCH_GROUP(0)
-#define TRIP_ONE_CPU	BENCH_GROUP(1)
-#define IDLE		BENCH_GROUP(2)
+#define IDLE		BENCH_GROUP(7)
 
 #define IDLE_NS		1000000000ULL
 #define IDLE_ROUNDS	3
 
-enum { S4_IDLE = LINK_MAX + 1 };
+enum { S4_IDLE = LINK_MAX + 1, S4_P10 };
 
-static void add_trip(struct bench_suite *suite, const struct transport *t, uint64_t size,
-		     bool one_cpu)
+/* Ways to sleep; each is compared with itself only. */
+static const struct way {
+	const char *name;
+	uint32_t flags;
+	bool epoll;
+} ways[] = {
+	{ NULL, 0, false },
+	{ "one-cpu", BENCH_ONE_CPU, false },
+	{ "epoll", 0, true },
+	{ "epoll-one-cpu", BENCH_ONE_CPU, true },
+	{ "epoll-edge", BENCH_EDGE, true },
+};
+
+static void add_trip(struct bench_suite *suite, const struct transport *t, unsigned int way)
 {
 	struct bench_case what = {
-		.param = size,
+		.param = 8,
 		.capacity = BENCH_RING_BYTES,
-		.variant = one_cpu ? "one-cpu" : NULL,
-		.flags = one_cpu ? BENCH_ONE_CPU : 0,
+		.variant = ways[way].name,
+		.flags = ways[way].flags,
 		.attach_flags = KREPIS_ATTACH_NO_SPIN,
 	};
-	uint32_t group = one_cpu ? TRIP_ONE_CPU : TRIP;
 
 	link_case_latency(&what, t);
-	what.ours = t == &link_krepis_shm ? group : 0;
-	what.peer = what.ours ? 0 : group;
+	if (link_ours(t))
+		case_ours(&what, BENCH_GROUP(way));
+	else
+		what.peer = BENCH_GROUP(way);
 	suite_add(suite, &what);
 }
 
@@ -45,9 +61,7 @@ static void add_trip(struct bench_suite *suite, const struct transport *t, uint6
 
 static int idle_setup(struct bench_run *run)
 {
-	int err = krepis_channel_create(NULL, NULL, (struct krepis_channel **)&run->data);
-
-	return err ? bench_error(run, 0, "krepis_channel_create: %s", krepis_strerror(err)) : 0;
+	return backend_create(run, NULL, (struct krepis_channel **)&run->data);
 }
 
 static void idle_teardown(struct bench_run *run)
@@ -101,50 +115,69 @@ static int idle_futex(struct bench_run *run)
 static void add_idle(struct bench_suite *suite)
 {
 	struct bench_case what = {
-		.impl = "krepis-shm",
 		.param = 8,
 		.variant = "idle",
-		.ours = IDLE,
 		.flags = BENCH_ALONE,
 		.max_rounds = IDLE_ROUNDS,
 		.measure_ns = IDLE_NS,
-		.setup = idle_setup,
-		.side = { idle_krepis },
-		.teardown = idle_teardown,
 	};
+	struct bench_case peer = what;
+	const char *const *impl;
 
-	suite_add(suite, &what);
-	what.impl = "futex";
-	what.ours = 0;
-	what.peer = IDLE;
-	what.setup = NULL;
-	what.side[0] = idle_futex;
-	what.teardown = NULL;
-	suite_add(suite, &what);
+	for (impl = backend_impls; *impl; impl++) {
+		what.impl = *impl;
+		what.ours = what.peer = 0;
+		case_ours(&what, IDLE);
+		what.missing = backend_missing(*impl);
+		what.setup = idle_setup;
+		what.side[0] = idle_krepis;
+		what.teardown = idle_teardown;
+		suite_add(suite, &what);
+	}
+	peer.impl = "futex";
+	peer.peer = IDLE;
+	peer.side[0] = idle_futex;
+	suite_add(suite, &peer);
 }
 
 static void s4_list(struct bench_suite *suite)
 {
 	static const struct transport *const sleepers[] = {
-		&link_krepis_shm, &link_futex, &link_pipe, &link_unix,
+		&link_krepis_shm, &link_krepis_kmod, &link_ioctl, &link_futex, &link_pipe,
+		&link_unix,
 	};
-	unsigned int i;
+	static const struct transport *const pollers[] = {
+		&link_epoll_shm, &link_epoll_kmod, &link_epoll_eventfd,
+	};
+	unsigned int way, i;
 
-	for (i = 0; i < ARRAY_SIZE(sleepers); i++)
-		add_trip(suite, sleepers[i], 8, false);
-	for (i = 0; i < ARRAY_SIZE(sleepers); i++)
-		add_trip(suite, sleepers[i], 8, true);
+	for (way = 0; way < ARRAY_SIZE(ways); way++) {
+		if (ways[way].epoll)
+			for (i = 0; i < ARRAY_SIZE(pollers); i++)
+				add_trip(suite, pollers[i], way);
+		else
+			for (i = 0; i < ARRAY_SIZE(sleepers); i++)
+				add_trip(suite, sleepers[i], way);
+	}
 	add_idle(suite);
 }
 
 static void s4_finish(struct bench_run *run)
 {
 	stats_percentiles(run, 1.0, run->value);
+	if (run->sample_count)
+		run->value[S4_P10] = clock_to_ns(run->sample[run->sample_count / 10]);
 }
 
 static const struct bench_goal s4_goals[] = {
-	{ "S4/krepis-shm/8", "p50", "futex", 1.2 },
-	{ "S4/krepis-shm/8/one-cpu", "p50", "futex", 1.2 },
+	{ "S4/krepis-shm/8", "p50", "futex", 1.2, false },
+	{ "S4/krepis-shm/8/one-cpu", "p50", "futex", 1.2, false },
+	{ "S4/krepis-ioctl/8", "p50", "futex", 1.2, false },
+	{ "S4/krepis-ioctl/8", "p10", "futex", 1.2, true },
+	{ "S4/krepis-ioctl/8/one-cpu", "p50", "futex", 1.2, true },
+	{ "S4/krepis-kmod/8/epoll", "p50", "eventfd", 1.1, false },
+	{ "S4/krepis-kmod/8/epoll", "p10", "eventfd", 1.1, true },
+	{ "S4/krepis-kmod/8/epoll-one-cpu", "p50", "eventfd", 1.1, true },
 };
 
 const struct bench_scenario s4_wake = {
@@ -153,6 +186,8 @@ const struct bench_scenario s4_wake = {
 	.param_unit = "B",
 	.measure_ns = 80000000,
 	.metric = {
+		/* Where something takes the processors away all the time, the median is its. */
+		[S4_P10] = { "p10", "ns", "p10", 1, BENCH_LOWER, BENCH_RECORD },
 		[LINK_P50] = { "p50", "ns", "p50", 1, BENCH_LOWER,
 			       BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
 		[LINK_P90] = { "p90", "ns", "p90", 1, BENCH_LOWER, BENCH_COLUMN },

@@ -14,15 +14,15 @@
 
 #define LARGE_STREAM	(1UL << 20)	/* the most that a pipe takes unprivileged */
 
-static void add_handover(struct bench_suite *suite, uint64_t size)
+static void add_handover(struct bench_suite *suite, uint64_t size, const struct transport *t)
 {
 	struct bench_case what = {
 		.param = size,
 		.variant = "handover",
-		.ours = HANDOVER,
 	};
 
-	link_case_rate(&what, &link_krepis_handover);
+	link_case_rate(&what, t);
+	case_ours(&what, HANDOVER);
 	/* The small one is what the large one is compared with, too. */
 	if (size > 4 * KIB)
 		what.ours |= BENCH_ANY_PARAM;
@@ -46,7 +46,7 @@ static void add_pair(struct bench_suite *suite, uint64_t size)
 static void add_full(struct bench_suite *suite, uint64_t size)
 {
 	static const struct transport *const who[] = {
-		&link_krepis_buffer, &link_unix, &link_pipe,
+		&link_buffer_shm, &link_buffer_kmod, &link_unix, &link_pipe,
 	};
 	unsigned int i;
 
@@ -55,20 +55,24 @@ static void add_full(struct bench_suite *suite, uint64_t size)
 			.param = size,
 			.variant = "full",
 			.capacity = size < LARGE_STREAM / 4 ? BENCH_RING_BYTES : LARGE_STREAM,
-			.ours = i ? 0 : FULL,
-			.peer = i ? FULL : 0,
 		};
 
 		link_case_rate(&what, who[i]);
+		if (link_ours(who[i]))
+			case_ours(&what, FULL);
+		else
+			what.peer = FULL;
 		suite_add(suite, &what);
 	}
 }
 
 static void s5_list(struct bench_suite *suite)
 {
-	add_handover(suite, 4 * KIB);
+	add_handover(suite, 4 * KIB, &link_handover_shm);
+	add_handover(suite, 4 * KIB, &link_handover_kmod);
 	add_pair(suite, 4 * KIB);
-	add_handover(suite, 16 * MIB);
+	add_handover(suite, 16 * MIB, &link_handover_shm);
+	add_handover(suite, 16 * MIB, &link_handover_kmod);
 	add_full(suite, 4 * KIB);
 	add_full(suite, 64 * KIB);
 	add_full(suite, 1 * MIB);
@@ -76,9 +80,10 @@ static void s5_list(struct bench_suite *suite)
 }
 
 static const struct bench_goal s5_goals[] = {
-	{ "S5/krepis-shm/4096/handover", "time", NULL, 250 },
-	{ "S5/krepis-shm/16777216/handover", "time", NULL, 250 },
-	{ "S5/krepis-shm/16777216/handover", "time", "krepis-shm/4096", 1.2 },
+	{ "S5/krepis-shm/4096/handover", "time", NULL, 250, false },
+	{ "S5/krepis-shm/16777216/handover", "time", NULL, 250, false },
+	{ "S5/krepis-shm/16777216/handover", "time", "krepis-shm/4096", 1.2, false },
+	{ "S5/krepis-kmod/16777216/handover", "time", "krepis-kmod/4096", 1.2, false },
 };
 
 const struct bench_scenario s5_handover = {

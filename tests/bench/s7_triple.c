@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "backend.h"
 #include "payload.h"
 
 #define VALUE_SIZE	64
@@ -35,9 +35,8 @@ static int triple_setup(struct bench_run *run)
 		.kind = KREPIS_TRIPLE,
 		.buffer_size = VALUE_SIZE,
 	};
-	int err = krepis_channel_create(NULL, &options, (struct krepis_channel **)&run->data);
 
-	return err ? fail(run, 0, "krepis_channel_create", err) : 0;
+	return backend_create(run, &options, (struct krepis_channel **)&run->data);
 }
 
 static void triple_teardown(struct bench_run *run)
@@ -237,13 +236,14 @@ static void s7_add(struct bench_suite *suite, const char *impl, const char *vari
 		.impl = impl,
 		.param = VALUE_SIZE,
 		.variant = variant,
-		.ours = ours,
 		.peer = peer,
 		.flags = BENCH_ALONE,
 		.side = { side },
 	};
 
 	if (ours) {
+		case_ours(&what, ours);
+		what.missing = backend_missing(impl);
 		what.setup = triple_setup;
 		what.teardown = triple_teardown;
 	}
@@ -257,16 +257,21 @@ static void s7_add(struct bench_suite *suite, const char *impl, const char *vari
 
 static void s7_list(struct bench_suite *suite)
 {
-	s7_add(suite, "krepis-shm", "publish", PUBLISH, CONTENDED, side_publish);
+	const char *const *impl;
+
+	for (impl = backend_impls; *impl; impl++)
+		s7_add(suite, *impl, "publish", PUBLISH, CONTENDED, side_publish);
 	s7_add(suite, "raw-exchange", "publish", 0, PUBLISH | CONTENDED, side_publish_raw);
-	s7_add(suite, "krepis-shm", "read", READ, 0, side_read);
+	for (impl = backend_impls; *impl; impl++)
+		s7_add(suite, *impl, "read", READ, 0, side_read);
 	s7_add(suite, "raw-load", "read", 0, READ, side_read_raw);
-	s7_add(suite, "krepis-shm", "contended", CONTENDED, 0, side_contended_write);
+	for (impl = backend_impls; *impl; impl++)
+		s7_add(suite, *impl, "contended", CONTENDED, 0, side_contended_write);
 }
 
 static const struct bench_goal s7_goals[] = {
-	{ "S7/krepis-shm/64/publish", "time", NULL, 20 },
-	{ "S7/krepis-shm/64/read", "time", NULL, 2 },
+	{ "S7/krepis-shm/64/publish", "time", NULL, 20, false },
+	{ "S7/krepis-shm/64/read", "time", NULL, 2, false },
 };
 
 const struct bench_scenario s7_triple = {

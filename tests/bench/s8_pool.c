@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "backend.h"
 #include "payload.h"
 
 #define MAX_THREADS	4
@@ -50,11 +50,8 @@ static int pool_setup(struct bench_run *run)
 		.buffer_size = BUFFER_SIZE,
 		.buffer_count = BUFFER_COUNT,
 	};
-	int err = krepis_channel_create(NULL, &options, (struct krepis_channel **)&run->data);
 
-	if (err)
-		return bench_error(run, 0, "krepis_channel_create: %s", krepis_strerror(err));
-	return 0;
+	return backend_create(run, &options, (struct krepis_channel **)&run->data);
 }
 
 static void pool_teardown(struct bench_run *run)

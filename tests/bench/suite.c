@@ -2,6 +2,7 @@
 /*
  * The cases of one scenario, their rounds in rotation, and what comes out of them.
  */
+#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,17 @@ void case_id(char *id, size_t size, const struct bench_scenario *scenario,
 	snprintf(id, size, "%s/%s/%llu%s%s", scenario->name, what->impl,
 		 (unsigned long long)what->param, what->variant ? "/" : "",
 		 what->variant ? what->variant : "");
+}
+
+void case_ours(struct bench_case *what, uint32_t group)
+{
+	uint32_t backends = group << 8;
+
+	what->ours |= group;
+	if (!strcmp(what->impl, "krepis-kmod"))
+		what->ours |= backends;
+	else if (!strcmp(what->impl, "krepis-shm"))
+		what->peer |= backends;
 }
 
 void suite_add(struct bench_suite *suite, const struct bench_case *what)
@@ -46,7 +58,7 @@ static void take_round(struct bench_suite *suite, struct bench_row *row, struct 
 	unsigned int attempt;
 	char why[160], id[128];
 
-	if (options->quick)
+	if (options->quick || options->vm)
 		ns /= 2;
 	for (attempt = 0; attempt < ATTEMPTS && verdict == BENCH_DISTURBED; attempt++) {
 		verdict = run_once(run, &row->what, WARMUP_NS, ns, why, sizeof(why));
@@ -99,14 +111,30 @@ static void conclude(struct bench_row *row, const struct bench_scenario *scenari
 		row->rounds = clean;
 }
 
-static void leave_out(struct bench_suite *suite, const char *match)
+/* What --vm measures: an emulated machine takes 10 to 30 times as long. */
+static bool for_vm(const char *id)
+{
+	static const char *const patterns[] = {
+		"S1/*/8", "S2/*/64", "S4/*", "S5/*/4096", "S5/*/1048576", "S7/*", "S10/*",
+		"S11/*", "S12/*",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(patterns); i++)
+		if (!fnmatch(patterns[i], id, FNM_PATHNAME | FNM_LEADING_DIR))
+			return true;
+	return false;
+}
+
+void suite_select(struct bench_suite *suite, const struct bench_options *options)
 {
 	unsigned int i, n = 0;
 	char id[128];
 
 	for (i = 0; i < suite->count; i++) {
 		case_id(id, sizeof(id), suite->scenario, &suite->row[i].what);
-		if (strstr(id, match))
+		if ((!options->match || strstr(id, options->match)) &&
+		    (!options->vm || for_vm(id)))
 			suite->row[n++] = suite->row[i];
 	}
 	suite->count = n;
@@ -121,8 +149,6 @@ unsigned int suite_run(struct bench_suite *suite, const struct bench_options *op
 		fprintf(stderr, "krepis-bench: no memory\n");
 		return 1;
 	}
-	if (options->match)
-		leave_out(suite, options->match);
 	for (round = 0; round < options->rounds; round++) {
 		for (i = 0; i < suite->count; i++) {
 			struct bench_row *row = &suite->row[i];
