@@ -36,10 +36,12 @@ static void arm_links(struct krepis_channel *ch, const struct krepis_endpoint *e
 {
 	unsigned int i;
 
+	/* Pairs with krepis_*_peer() in lib/: what was done before is visible. */
 	if (!krepis_is_producer(ep)) {
 		smp_store_release(&krepis_consumer_page(ch, ep->number - 1)->link.word, word);
 		return;
 	}
+	/* The same. */
 	for (i = 0; i < ch->geometry.max_consumers; i++)
 		smp_store_release(&ch->producer->link[i].word, word);
 }
@@ -129,6 +131,7 @@ static int join_locked(struct krepis_channel *ch, struct krepis_endpoint *ep)
 		krepis_fetch_or(&ch->info->live, ep->bit);
 	/* Counted last. Pairs with gone(), and krepis_*_peer() in lib/. */
 	smp_store_release(&ch->arrivals[consumer], ch->arrivals[consumer] + 1);
+	/* The same, for the library. */
 	smp_store_release(arrivals, ch->arrivals[consumer]);
 	WRITE_ONCE(ch->info->epoch, ch->info->epoch + 1);
 	krepis_event_all(ch);

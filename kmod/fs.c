@@ -294,7 +294,8 @@ static int parse_size(struct fs_context *fc, const char *text, unsigned long *pa
 	return 0;
 
 invalid:
-	return invalf(fc, "krepis: size=%s: not a page or more, in bytes or with k, m, g, t or %%", text);
+	return invalf(fc, "krepis: size=%s: not a page or more, in bytes or with k, m, g, t or %%",
+		      text);
 }
 
 static int parse_param(struct fs_context *fc, struct fs_parameter *param)
@@ -316,11 +317,11 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 		return 0;
 	case OPT_UID:
 		s->uid = make_kuid(fc->user_ns, result.uint_32);
-		return uid_valid(s->uid) ? 0 : invalf(fc, "krepis: uid=%u: not mapped in this user namespace",
+		return uid_valid(s->uid) ? 0 : invalf(fc, "krepis: uid=%u: not in this user namespace",
 						      result.uint_32);
 	case OPT_GID:
 		s->gid = make_kgid(fc->user_ns, result.uint_32);
-		return gid_valid(s->gid) ? 0 : invalf(fc, "krepis: gid=%u: not mapped in this user namespace",
+		return gid_valid(s->gid) ? 0 : invalf(fc, "krepis: gid=%u: not in this user namespace",
 						      result.uint_32);
 	default:
 		return opt;

@@ -149,9 +149,10 @@ static inline struct krepis_inode *krepis_inode(struct inode *inode)
 	return container_of(inode, struct krepis_inode, vfs);
 }
 
-/* The channel of a file of either kind, or NULL. Pairs with krepis_channel_setup(). */
+/* The channel of a file of either kind, or NULL. */
 static inline struct krepis_channel *krepis_channel_of(struct inode *inode)
 {
+	/* Pairs with make_channel(): it is whole. */
 	return smp_load_acquire(&krepis_inode(inode)->channel);
 }
 

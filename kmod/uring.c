@@ -140,8 +140,10 @@ int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 		return wait(cmd, arg, flags);
 	if ((flags & IO_URING_F_NONBLOCK) && krepis_command_blocks(cmd->cmd_op))
 		return -EAGAIN;
-	ret = krepis_command_blocks(cmd->cmd_op) ? krepis_command(cmd->file, cmd->cmd_op, arg) :
-						   krepis_commands(cmd->file, cmd->cmd_op, arg, count);
+	if (krepis_command_blocks(cmd->cmd_op))
+		ret = krepis_command(cmd->file, cmd->cmd_op, arg);
+	else
+		ret = krepis_commands(cmd->file, cmd->cmd_op, arg, count);
 	if (ret <= 0)
 		return (int)ret;
 	/* By ourselves: before Linux 6.11 a worker would lose a result above 0. */

@@ -116,6 +116,7 @@ int krepis_wait(struct krepis_endpoint *ep, u32 *word, u32 value, s64 deadline_n
 
 static void barrier_here(void *unused)
 {
+	/* Pairs with the publishers' missing one, see announce(). */
 	smp_mb();
 }
 
@@ -157,6 +158,7 @@ static __poll_t consumer_events(struct krepis_channel *ch, struct krepis_endpoin
 	if (ch->geometry.kind == KREPIS_TRIPLE)
 		ready = krepis_triple_pending(ch->exchange);
 	else
+		/* Pairs with krepis_ring_publish(). */
 		ready = smp_load_acquire(&ch->producer->head) !=
 			READ_ONCE(krepis_consumer_page(ch, ep->number - 1)->tail);
 	return ready ? EPOLLIN | EPOLLRDNORM : 0;
@@ -182,6 +184,7 @@ static __poll_t producer_events(struct krepis_channel *ch)
 
 		if (!has_room(ch, c))
 			return 0;
+		/* Pairs with the library's store: it knows where it begins to read. */
 		joined |= smp_load_acquire(&c->joined) == 1;
 	}
 	return joined ? EPOLLOUT | EPOLLWRNORM : 0;
@@ -194,8 +197,10 @@ static __poll_t producer_events(struct krepis_channel *ch)
 static bool gone(struct krepis_channel *ch, struct krepis_endpoint *ep)
 {
 	bool producer = krepis_is_producer(ep);
+	/* Pairs with join_locked(). */
 	u32 peers = smp_load_acquire(&ch->arrivals[producer]);
 
+	/* Pairs with leave_locked(). */
 	if (producer ? READ_ONCE(ch->info->live) & ch->slots :
 		       !!smp_load_acquire(&ch->slot[0].endpoint))
 		return false;

@@ -217,7 +217,8 @@ KREPIS_API int krepis_unlink(const char *path);
  * @size: 108 is enough
  *
  * $KREPIS_DIR, else /run/krepis if that is a krepis mount and writable, else
- * $XDG_RUNTIME_DIR/krepis if that is tmpfs, else /dev/shm/krepis-<uid>. krepis_channel_create() makes it, with mode 0700.
+ * $XDG_RUNTIME_DIR/krepis if that is tmpfs, else /dev/shm/krepis-<uid>.
+ * krepis_channel_create() makes it, with mode 0700.
  *
  * Errors: -ENAMETOOLONG.
  */

@@ -107,7 +107,8 @@ static inline __u32 krepis_ring_admit(struct krepis_ring_writer *w, __u64 size, 
  * Whether consumer @c leaves room behind @head for a record with @len bytes of
  * payload. What it says is believed as far as it is possible.
  */
-static inline bool krepis_ring_has_room(__u64 head, struct krepis_consumer *c, __u64 size, __u32 len)
+static inline bool krepis_ring_has_room(__u64 head, struct krepis_consumer *c, __u64 size,
+					__u32 len)
 {
 	__u64 used = head - krepis_load_acquire(&c->tail);
 

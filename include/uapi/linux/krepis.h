@@ -317,8 +317,8 @@ struct krepis_consumer {
  *
  * Every argument begins with its size in bytes. A longer one whose tail is zero
  * is taken; other tails, unknown flags and reserved fields that are not zero are
- * refused (of what is only written, nothing is read). The numbers below encode the size word alone, so that they stay when
- * an argument grows.
+ * refused (of what is only written, nothing is read). The numbers below encode
+ * the size word alone, so that they stay when an argument grows.
  */
 #define KREPIS_SUPER_MAGIC	0x6b727073	/* statfs(2): "krps" */
 
