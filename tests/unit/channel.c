@@ -18,13 +18,18 @@
 
 /* ------------------------------------------------------------- refusals of creation */
 
-/* Makes @dir a file system of @type that only this process sees; false if that is not allowed. */
+/*
+ * Makes @dir a file system of @type that only this process sees. False if that is not
+ * allowed; then @dir is gone, because who is skipped does not clean up.
+ */
 static bool mount_private(const char *dir, const char *type, const char *options)
 {
-	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
-		return false;
-	return !mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) &&
-	       !mount("none", dir, type, 0, options);
+	if ((!unshare(CLONE_NEWNS) || !unshare(CLONE_NEWUSER | CLONE_NEWNS)) &&
+	    !mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) &&
+	    !mount("none", dir, type, 0, options))
+		return true;
+	rmdir(dir);
+	return false;
 }
 
 /* A file system that could do all that is needed, and is none of the two. */

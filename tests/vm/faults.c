@@ -667,6 +667,8 @@ static void round_ring(int channel)
 	TRY("mmap", map((void **)&info, l.size, PROT_READ, consumer, 0));
 	TRY("mmap", map(&rest, l.size - l.descriptors, PROT_READ | PROT_WRITE, producer,
 			(off_t)l.descriptors));
+	if (!info || !rest)
+		give_up("without its mappings, no round");
 	arm();
 	touch((char *)info, l.size, false);
 	touch(rest + (l.ring - l.descriptors), l.size - l.ring, true);
@@ -715,6 +717,8 @@ static void round_large(int channel)
 
 	TRY("mmap of a large one", map(&payload, l.size - l.payload, PROT_READ | PROT_WRITE,
 				       producer, (off_t)l.payload));
+	if (!payload)
+		give_up("without its mappings, no round");
 	arm();
 	touch(payload, l.size - l.payload, true);
 	disarm();
