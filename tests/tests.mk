@@ -27,7 +27,7 @@ $(OUT)/tests/unit/protobuf: tests/unit/protobuf.c tests/unit/helpers.c $(PROTO_C
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) -Wno-missing-prototypes $(SANITIZE) -o $@ \
 		$(filter %.c %.a,$^) -lcmocka -lprotobuf-c -pthread
 
-$(OUT)/tests/unit/uring: LIBS := -luring
+$(OUT)/tests/unit/uring $(OUT)/tests/unit/uring_release: LIBS := -luring
 $(OUT)/tests/unit/%: tests/unit/%.c tests/unit/helpers.c $(wildcard tests/unit/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \

@@ -401,6 +401,11 @@ bool falls_asleep(struct krepis_channel *channel, int slot, uint64_t before)
 	return until(waits_of(channel, slot) > before);
 }
 
+void send_one(struct krepis_endpoint *producer)
+{
+	must(!krepis_send(producer, 1, "one", 3, KREPIS_NOWAIT));
+}
+
 unsigned int send_until_full(struct krepis_endpoint *producer, uint64_t seed, size_t len)
 {
 	uint8_t data[1024];

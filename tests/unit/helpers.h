@@ -63,7 +63,8 @@ bool under_sanitizer(void);
 /* ----------------------------------------------------------------------------- time */
 
 #define MS	1000000LL
-#define SOON	krepis_deadline_ms(20000)	/* what a test waits for must come */
+#define SOON_MS 20000				/* SOON, for poll() and its like */
+#define SOON	krepis_deadline_ms(SOON_MS)	/* what a test waits for must come */
 #define SHORTLY krepis_deadline_ms(20)		/* what it waits for does not come */
 
 int64_t now_ns(void);
@@ -132,6 +133,9 @@ struct krepis_counters counters_of(struct krepis_endpoint *endpoint);
 uint64_t waits_of(struct krepis_channel *channel, int slot);
 /* Whether it falls asleep, soon, after it had slept @before times. */
 bool falls_asleep(struct krepis_channel *channel, int slot, uint64_t before);
+
+/* Sends a small message, for which there must be room. */
+void send_one(struct krepis_endpoint *producer);
 
 /* Sends small messages until there is no room: how many. */
 unsigned int send_until_full(struct krepis_endpoint *producer, uint64_t seed, size_t len);
