@@ -57,9 +57,11 @@ static int wake(struct wait_queue_entry *entry, unsigned int mode, int sync, voi
 
 /*
  * The ring goes, or its owner. If the command is not in the queue somebody else
- * completes it, or it is only about to go there and this is called again.
+ * completes it, or it is only about to go there and this is called again. Not
+ * completed here: this may be a worker, and a ring may have chosen that only its
+ * own task completes.
  */
-static int cancel(struct io_uring_cmd *cmd, unsigned int flags)
+static int cancel(struct io_uring_cmd *cmd)
 {
 	wait_queue_head_t *queue = &krepis_slot_of(endpoint_of(cmd))->wait;
 	struct pending *p = *pending_of(cmd);
@@ -71,7 +73,7 @@ static int cancel(struct io_uring_cmd *cmd, unsigned int flags)
 	spin_unlock_irq(&queue->lock);
 	if (ours) {
 		p->result = -ECANCELED;
-		finish(cmd, flags);
+		io_uring_cmd_complete_in_task(cmd, finish);
 	}
 	return 0;
 }
@@ -127,7 +129,7 @@ int krepis_uring(struct io_uring_cmd *cmd, unsigned int flags)
 
 	/* Before all else: the submission may be gone. */
 	if (flags & IO_URING_F_CANCEL)
-		return cancel(cmd, flags);
+		return cancel(cmd);
 	area = krepis_uring_area(cmd);
 	arg = u64_to_user_ptr(READ_ONCE(area->args));
 	count = READ_ONCE(area->count);
