@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a hostile peer may do: write anything anywhere. At random it would mostly hit
+ * What a hostile peer may do: write anything wherever it can. At random it would mostly hit
  * padding, and mostly be refused at once; so words that mean something come first, and
  * some lies are made of several writes that fit together.
  */
@@ -80,99 +80,112 @@ static void overwrite(const struct op *op, uint8_t *at, size_t size)
 	store(at, size, forge(op, load(at, size)));
 }
 
-/* One word of @words at @structure, which is drawn by @op->at. */
-static uint8_t *one_of(const struct op *op, void *structure, const struct word *words, size_t n,
+/* One word of @words, which is drawn by @op->at, of the structure at @offset. */
+static uint64_t one_of(const struct op *op, uint64_t offset, const struct word *words, size_t n,
 		       size_t *size)
 {
 	*size = words[op->at % n].size;
-	return (uint8_t *)structure + words[op->at % n].offset;
+	return offset + words[op->at % n].offset;
 }
 
-static struct krepis_consumer *consumer(const struct session *s, const struct op *op)
+static uint64_t consumer_at(const struct session *s, const struct op *op)
 {
-	return krepis_consumer_at(s->base + s->l.consumers, s->g.page_size,
-				  op->count % (s->ends - 1));
+	return s->l.consumers + (uint64_t)s->g.page_size * (op->count % (s->ends - 1));
 }
 
-static uint8_t *in_ring(const struct session *s, uint64_t position)
+static uint64_t ring_at(const struct session *s, uint64_t position)
 {
-	return s->base + s->l.ring + position % s->g.ring_size / 8 * 8;
+	return s->l.ring + position % s->g.ring_size / 8 * 8;
 }
 
-static struct krepis_desc *desc_of(const struct session *s, unsigned int i)
+static uint64_t desc_at(const struct session *s, unsigned int i)
 {
-	return &s->desc[i % s->g.buffer_count];
+	return s->l.descriptors + sizeof(struct krepis_exchange) +
+	       i % s->g.buffer_count * sizeof(struct krepis_desc);
 }
 
-static uint8_t *word_at(const struct session *s, const struct op *op, size_t *size)
+/* Where the last record ends. Without a producer it does not matter: nobody can write there. */
+static uint64_t head_of(const struct session *s)
+{
+	const struct krepis_producer *producer = arena->at(s, s->l.producer);
+
+	return producer ? krepis_read(&producer->head) : 0;
+}
+
+/* The place of a word in the channel. */
+static uint64_t word_at(const struct session *s, const struct op *op, size_t *size)
 {
 	*size = 8;
 	switch (op->who % 16) {
 	case 0 ... 1:
-		return one_of(op, s->base, info_words, op->count % 4 ? 6 : ARRAY_SIZE(info_words),
-			      size);
+		return one_of(op, 0, info_words, op->count % 4 ? 6 : ARRAY_SIZE(info_words), size);
 	case 2 ... 4:
-		return one_of(op, s->producer, producer_words, ARRAY_SIZE(producer_words), size);
+		return one_of(op, s->l.producer, producer_words, ARRAY_SIZE(producer_words), size);
 	case 5 ... 7:
-		return one_of(op, consumer(s, op), consumer_words, ARRAY_SIZE(consumer_words),
+		return one_of(op, consumer_at(s, op), consumer_words, ARRAY_SIZE(consumer_words),
 			      size);
 	case 8:
-		return (uint8_t *)&s->exchange->word;
+		return s->l.descriptors + offsetof(struct krepis_exchange, word);
 	case 9 ... 10:
 		if (!s->g.buffer_count)
 			break;
-		return one_of(op, desc_of(s, op->count), desc_words, ARRAY_SIZE(desc_words), size);
+		return one_of(op, desc_at(s, op->count), desc_words, ARRAY_SIZE(desc_words), size);
 	case 11 ... 13:
 		/* Mostly in the last records. */
 		if (!s->g.ring_size)
 			break;
-		return in_ring(s, krepis_read(&s->producer->head) - op->at % 64 * 8);
+		return ring_at(s, head_of(s) - op->at % 64 * 8);
 	case 14:
 		/* The descriptors, and what follows the last one. */
-		return s->base + s->l.descriptors + op->at % 1024 / 8 * 8;
+		return s->l.descriptors + op->at % 1024 / 8 * 8;
 	}
-	return s->base + op->at % s->l.size / 8 * 8;
+	return op->at % s->l.size / 8 * 8;
 }
 
 static void forge_word(struct session *s, struct end *e, const struct op *op)
 {
 	size_t size;
-	uint8_t *at = word_at(s, op, &size);
+	uint8_t *at = arena->at(s, word_at(s, op, &size));
 
 	(void)e;
-	overwrite(op, at, size);
+	if (at)
+		overwrite(op, at, size);
 }
 
 /* A record that could be one, behind the head, and the head moved over it. */
 static void forge_record(struct session *s, struct end *e, const struct op *op)
 {
 	struct krepis_handle handle = { op->count % (s->g.buffer_count + 1), 0 };
-	uint64_t head = krepis_read(&s->producer->head), flags = op->who % 4;
+	struct krepis_producer *producer = arena->at(s, s->l.producer);
+	const struct krepis_desc *d;
+	uint64_t head = head_of(s), flags = op->who % 4;
 	uint32_t len = op->at % (s->g.inline_max + 2);
 
 	(void)e;
+	if (!producer)
+		return;
 	if (flags & KREPIS_MSG_BUFFER && op->mode % 8)
 		len = sizeof(handle);
-	if (s->g.buffer_count)
-		handle.generation = desc_of(s, handle.index)->generation;
+	d = s->g.buffer_count ? arena->at(s, desc_at(s, handle.index)) : NULL;
+	if (d)
+		handle.generation = d->generation;
 	if (op->mode % 4 == 0)
 		handle.generation = (uint32_t)forge(op, handle.generation);
-	krepis_write((uint64_t *)in_ring(s, head), flags << 48 | len);
+	krepis_write((uint64_t *)arena->at(s, ring_at(s, head)), flags << 48 | len);
 	if (flags & KREPIS_MSG_BUFFER)
-		memcpy(in_ring(s, head + 8), &handle, sizeof(handle));
-	krepis_write(&s->producer->head_count, s->producer->head_count + 1);
-	krepis_write(&s->producer->head, head + krepis_record_bytes(len));
+		memcpy(arena->at(s, ring_at(s, head + 8)), &handle, sizeof(handle));
+	krepis_write(&producer->head_count, producer->head_count + 1);
+	krepis_write(&producer->head, head + krepis_record_bytes(len));
 }
 
 /* A descriptor that says the buffer is in a consistent state, which it may not be in. */
 static void forge_desc(struct session *s, struct end *e, const struct op *op)
 {
-	struct krepis_desc *d;
+	struct krepis_desc *d = s->g.buffer_count ? arena->at(s, desc_at(s, op->count)) : NULL;
 
 	(void)e;
-	if (!s->g.buffer_count)
+	if (!d)
 		return;
-	d = desc_of(s, op->count);
 	if (op->mode % 2)
 		krepis_write(&d->len, op->at % (uint32_t)(s->g.buffer_size + 2));
 	krepis_write(&d->holders, op->who % 4);
@@ -183,13 +196,17 @@ static void forge_desc(struct session *s, struct end *e, const struct op *op)
 /* Somebody died, or came to life. */
 static void forge_link(struct session *s, struct end *e, const struct op *op)
 {
-	uint32_t *word = op->who % 2 ? &s->producer->link[op->count % (s->ends - 1)].word :
-				       &consumer(s, op)->link.word;
-	const uint32_t words[] = { FUTEX_OWNER_DIED, *word | FUTEX_OWNER_DIED, 0,
-				   *word ^ FUTEX_WAITERS, (uint32_t)op->value };
+	uint64_t at = op->who % 2 ? s->l.producer + offsetof(struct krepis_producer, link) +
+				    op->count % (s->ends - 1) * sizeof(struct krepis_link) :
+				    consumer_at(s, op) + offsetof(struct krepis_consumer, link);
+	struct krepis_link *link = arena->at(s, at);
+	uint32_t old = link ? link->word : 0;
+	const uint32_t words[] = { FUTEX_OWNER_DIED, old | FUTEX_OWNER_DIED, 0,
+				   old ^ FUTEX_WAITERS, (uint32_t)op->value };
 
 	(void)e;
-	krepis_write(word, words[op->mode % ARRAY_SIZE(words)]);
+	if (link)
+		krepis_write(&link->word, words[op->mode % ARRAY_SIZE(words)]);
 }
 
 #endif /* KREPIS_FUZZ_FORGE_H */

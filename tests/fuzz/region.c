@@ -2,15 +2,17 @@
 /*
  * Hostile memory: region [--race] [COUNT [SEED]] | region FILE...
  *
- * A peer of a cooperative channel can write any value to any word of it. Here the
- * two or three endpoints of a channel make valid calls, and between the calls a
- * second mapping of the whole channel plays that peer. Whatever stands there:
+ * A peer of a cooperative channel can write any value to any word of it; on the module,
+ * which is tested if $KREPIS_TEST_DIR stands there, to any that its role writes. Here the
+ * two or three endpoints of a channel make valid calls, and in between somebody plays
+ * that peer (arena.h, forge.h), who also calls the module (kernel.h). Whatever stands there:
  *
- *	- no crash, no report of a sanitizer, no call that takes longer than SLOW_S;
+ *	- no crash, no report of a sanitizer, no call that takes some seconds;
  *	- every result is one that krepis.h allows;
  *	- every view lies whole in the right mapping of its endpoint, and can be touched;
  *	- no buffer is handed out twice, and what is held can be given back;
- *	- detach works, and afterwards the same memory, formatted anew, is a good channel.
+ *	- detach works, and afterwards the same memory, formatted anew, is a good channel;
+ *	- the module says only what is documented, and what it knows is true.
  *
  * An input is a program: HEADER bytes, then operations of one struct op each. A
  * session is the life of the endpoints of one channel. For libFuzzer (compiled with
@@ -26,8 +28,10 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include "arena.h"
 #include "calls.h"
 #include "forge.h"
+#include "kernel.h"
 
 #define HEADER	8	/* shape, order of detaching, and for files: see file_make() */
 #define OPS	16
@@ -40,10 +44,10 @@ static struct session shapes[5];
 /* ------------------------------------------------------------------ operations */
 
 #define ANYBODY 0
-#define PEER	3	/* the mapping, no endpoint */
+#define PEER	3	/* the hostile one, no endpoint */
 #define WRONG	4	/* the call is for channels of the other kind */
 
-/* What @weight of 256 operations do, with an endpoint of @role. */
+/* What @weight of arena.weights operations do, with an endpoint of @role. */
 struct action {
 	void (*run)(struct session *s, struct end *e, const struct op *op);
 	unsigned int role;
@@ -61,6 +65,7 @@ static const struct action ring_actions[] = {
 	{ do_reattach, ANYBODY, 3 }, { do_triple_read, WRONG, 1 },
 	{ forge_word, PEER, 44 }, { forge_record, PEER, 14 }, { forge_desc, PEER, 7 },
 	{ forge_link, PEER, 5 },
+	{ call_kernel, PEER, IN_KERNEL },
 };
 static const struct action triple_actions[] = {
 	{ do_triple_begin, KREPIS_PRODUCER, 50 }, { do_triple_commit, KREPIS_PRODUCER, 50 },
@@ -69,17 +74,19 @@ static const struct action triple_actions[] = {
 	{ do_send, WRONG, 1 }, { do_recv, WRONG, 1 },
 	{ do_acquire, WRONG, 1 }, { forge_word, PEER, 55 }, { forge_desc, PEER, 14 },
 	{ forge_link, PEER, 4 },
+	{ call_kernel, PEER, IN_KERNEL },
 };
 
-static const struct action *action_for(const struct session *s, uint8_t code)
+static const struct action *action_for(const struct session *s, uint8_t drawn)
 {
+	unsigned int code = drawn * arena->weights / 256;
 	bool triple = s->g.kind == KREPIS_TRIPLE;
 	const struct action *a = triple ? triple_actions : ring_actions;
 	const struct action *end = a + (triple ? ARRAY_SIZE(triple_actions) :
 						 ARRAY_SIZE(ring_actions));
 
 	for (; a + 1 < end && code >= a->weight; a++)
-		code -= (uint8_t)a->weight;
+		code -= a->weight;
 	return a;
 }
 
@@ -153,7 +160,7 @@ static void detach_all(struct session *s, unsigned int order)
 
 /* -------------------------------------------------------------------- channels */
 
-static int channel_new(unsigned int shape, struct krepis_channel **channel)
+static struct krepis_channel_options options_of(unsigned int shape)
 {
 	const struct krepis_channel_options options[SHAPES] = {
 		{ .backpressure = KREPIS_BLOCK, .inline_max = 1016, .buffer_size = 4096 },
@@ -171,7 +178,7 @@ static int channel_new(unsigned int shape, struct krepis_channel **channel)
 		o.ring_size = 4096;
 		o.buffer_count = o.buffer_size ? 4 : 0;
 	}
-	return krepis_channel_create(NULL, &o, channel);
+	return o;
 }
 
 /* The anchor keeps the keeper's thread alive from session to session. */
@@ -184,11 +191,12 @@ static void set_up(void)
 {
 	unsigned int i;
 
+	arena_choose();
 	for (i = 0; i < SHAPES; i++) {
-		MUST(!channel_new(i, &shapes[i].channel));
-		session_map(&shapes[i]);
+		shapes[i].options = options_of(i);
+		session_make(&shapes[i]);
 	}
-	MUST(!channel_new(0, &anchor.channel));
+	MUST(!krepis_channel_create(NULL, &shapes[0].options, &anchor.channel));
 	MUST(!krepis_attach(anchor.channel, KREPIS_CONSUMER, 0, &anchor.ep));
 }
 
@@ -233,7 +241,7 @@ static int file_make(const uint8_t *data, const struct op *op, struct krepis_inf
 		size_t word = 8;
 
 		if (op[i].who % 2)
-			at = one_of(&op[i], control, info_words, ARRAY_SIZE(info_words), &word);
+			at = control + one_of(&op[i], 0, info_words, ARRAY_SIZE(info_words), &word);
 		if (op[i].who % 4)
 			overwrite(&op[i], at, word);
 	}
@@ -274,7 +282,7 @@ static bool session_file(struct session *s, const uint8_t *data)
 	}
 	figures.opened++;
 	if (size <= MAX_FILE && writable) {
-		session_map(s);
+		session_open(s);
 		MUST(!memcmp(&s->g, &info.geometry, sizeof(s->g)) && s->l.size == size);
 		return true;
 	}
@@ -289,7 +297,7 @@ static bool session_file(struct session *s, const uint8_t *data)
 static struct session *program_begin(const uint8_t *data)
 {
 	static struct session file;
-	unsigned int shape = data[0] % (SHAPES + 1);
+	unsigned int shape = data[0] % (SHAPES + arena->files);
 
 	if (shape == SHAPES) {
 		file = (struct session){ 0 };
@@ -305,11 +313,11 @@ static void program_end(struct session *s, const uint8_t *data)
 	detach_all(s, data[1]);
 }
 
-/* The mapping of a shape stays for the next one. */
+/* The channel of a shape stays for the next one. */
 static void program_free(struct session *s)
 {
 	if (s < shapes || s >= shapes + SHAPES)
-		session_unmap(s);
+		session_close(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -337,14 +345,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---------------------------------------------------------------- the second thread */
 
-/* @lock: protects @s, whose mapping stays as long as it is held, and @rng. */
+/* @s is protected by the lock for writing: as long as it is held, what is mapped stays so. */
 static struct {
-	pthread_mutex_t lock;
 	pthread_t thread;
 	struct session *s;
 	uint64_t rng;
-	bool on, stop;
-} race = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	bool stop;
+} race;
 
 /* splitmix64, by S. Vigna */
 static uint64_t draw(uint64_t *rng)
@@ -366,28 +373,52 @@ static void draw_bytes(uint64_t *rng, uint8_t *data, size_t size)
 }
 
 /* Lies for an instant, and takes it back: who reads a word twice sees two. */
+static void lie(const struct session *s, const struct op *op)
+{
+	volatile unsigned int pause;
+	size_t size;
+	uint8_t *at = arena->at(s, word_at(s, op, &size));
+	uint64_t old = at ? load(at, size) : 0;
+
+	if (!at)
+		return;
+	overwrite(op, at, size);
+	for (pause = op->code; pause; pause--)
+		;
+	if (op->count % 8)
+		store(at, size, old);
+}
+
+/* What of call_kernel() can be done while the first thread calls the library or the kernel. */
+static void call_kernel_beside(const struct session *s, const struct op *op)
+{
+	const struct end *e = &s->end[op->who % s->ends];
+	struct derived own = { .rights = KREPIS_RIGHT_ALL };
+	union args args;
+
+	if (!e->ep)
+		return;
+	own.fd = own_fd(e);
+	ask(&commands[op->at % BY_BOTH_THREADS], s, e, &own, op, &args);
+}
+
 static void *race_main(void *arg)
 {
 	volatile unsigned int pause;
-	uint64_t old;
 	struct op op;
-	uint8_t *at;
-	size_t size;
 
 	(void)arg;
 	while (!krepis_read(&race.stop)) {
-		pthread_mutex_lock(&race.lock);
+		/* Or it would take the lock again before who waits for it is awake. */
+		while (krepis_read(&writing.wanted))
+			sched_yield();
+		pthread_mutex_lock(&writing.lock);
 		draw_bytes(&race.rng, (uint8_t *)&op, sizeof(op));
-		if (race.s) {
-			at = word_at(race.s, &op, &size);
-			old = load(at, size);
-			overwrite(&op, at, size);
-			for (pause = op.code; pause; pause--)
-				;
-			if (op.count % 8)
-				store(at, size, old);
-		}
-		pthread_mutex_unlock(&race.lock);
+		if (race.s && op.code >= EVERYWHERE * 256 / arena->weights)
+			call_kernel_beside(race.s, &op);
+		else if (race.s)
+			lie(race.s, &op);
+		pthread_mutex_unlock(&writing.lock);
 		for (pause = op.code * 4U; pause; pause--)
 			;
 	}
@@ -396,9 +427,9 @@ static void *race_main(void *arg)
 
 static void race_for(struct session *s)
 {
-	pthread_mutex_lock(&race.lock);
-	race.s = race.on ? s : NULL;
-	pthread_mutex_unlock(&race.lock);
+	writing_stops();
+	race.s = now.raced ? s : NULL;
+	writing_goes_on();
 }
 
 /* ---------------------------------------------------------------- random programs */
@@ -443,7 +474,7 @@ static void on_tick(int sig)
 	(void)sig;
 	ticks = now.call && now.calls == last ? ticks + 1 : 0;
 	last = now.calls;
-	if (ticks >= SLOW_S) {
+	if (ticks && ticks >= arena->slow_s) {
 		(void)!write(STDOUT_FILENO, "# hangs\n", 8);
 		report();
 		_exit(1);
@@ -503,7 +534,7 @@ static unsigned int mappings(void)
 
 	MUST(maps);
 	while (fgets(line, sizeof(line), maps))
-		n += !!strstr(line, "memfd:krepis");
+		n += !!strstr(line, arena->name);
 	fclose(maps);
 	return n;
 }
@@ -514,13 +545,12 @@ static void finish(unsigned int fds, unsigned int threads)
 	unsigned int i, tries;
 
 	for (i = 0; i < SHAPES; i++) {
-		session_unmap(&shapes[i]);
-		shapes[i] = (struct session){ 0 };
-		MUST(!channel_new(i, &shapes[i].channel));
-		session_map(&shapes[i]);
+		session_close(&shapes[i]);
+		shapes[i] = (struct session){ .options = options_of(i) };
+		session_make(&shapes[i]);
 		session_begin(&shapes[i]);
 		detach_all(&shapes[i], i);
-		session_unmap(&shapes[i]);
+		session_close(&shapes[i]);
 	}
 	printf("ok 3 - afterwards a new channel of each shape works\n");
 	krepis_detach(anchor.ep);
@@ -538,7 +568,7 @@ static void print_figures(uint64_t inputs, int64_t took_ns)
 	printf("ok 1 - %llu inputs, %llu operations in %.1f s (%.0f/s)%s: no crash, no stray view\n",
 	       (unsigned long long)inputs, (unsigned long long)figures.ops,
 	       (double)took_ns / 1e9, (double)figures.ops * 1e9 / (double)took_ns,
-	       race.on ? ", raced" : "");
+	       now.raced ? ", raced" : "");
 	printf("# seed %llu; %llu sessions, %llu of them ended broken; attached %llu, refused %llu\n",
 	       (unsigned long long)now.seed, (unsigned long long)figures.sessions,
 	       (unsigned long long)figures.broken, (unsigned long long)figures.attached,
@@ -546,8 +576,11 @@ static void print_figures(uint64_t inputs, int64_t took_ns)
 	printf("# messages received: %llu, of them in buffers %llu; files opened %llu, refused %llu\n",
 	       (unsigned long long)figures.received, (unsigned long long)figures.buffers,
 	       (unsigned long long)figures.opened, (unsigned long long)figures.unopened);
-	printf("ok 2 - no call ran for longer than %d s; the longest by the clock %.1f ms: %s\n",
-	       SLOW_S, (double)figures.longest_ns / 1e6, figures.longest);
+	if (figures.asked)
+		printf("# commands of the module: %llu; buffers handed over or released: %llu\n",
+		       (unsigned long long)figures.asked, (unsigned long long)figures.moved);
+	printf("ok 2 - no call ran for longer than %u s; the longest by the clock %.1f ms: %s\n",
+	       arena->slow_s, (double)figures.longest_ns / 1e6, figures.longest);
 }
 
 static int run_files(char **paths)
@@ -576,8 +609,8 @@ int main(int argc, char **argv)
 	uint64_t count = 100000, done = 0, rng;
 	int64_t begin;
 
-	race.on = argc > 1 && !strcmp(argv[1], "--race");
-	argv += race.on ? 2 : 1;
+	now.raced = argc > 1 && !strcmp(argv[1], "--race");
+	argv += now.raced ? 2 : 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	watch();
 	if (*argv && strspn(*argv, "0123456789") != strlen(*argv))
@@ -588,7 +621,7 @@ int main(int argc, char **argv)
 	rng = now.seed;
 	race.rng = ~now.seed;
 	set_up();
-	if (race.on)
+	if (now.raced)
 		MUST(!pthread_create(&race.thread, NULL, race_main, NULL));
 	begin = krepis_deadline_ns(0);
 	while (done < count)
@@ -596,7 +629,7 @@ int main(int argc, char **argv)
 	now.data = NULL;
 	now.call = NULL;
 	krepis_write(&race.stop, true);
-	if (race.on)
+	if (now.raced)
 		pthread_join(race.thread, NULL);
 	print_figures(done, krepis_deadline_ns(0) - begin);
 	finish(fds, threads);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel under attack: its endpoints, the hostile mapping of it, the judgement of
+ * A channel under attack: its endpoints, where it can be written to, the judgement of
  * every call, and the report when one of them was wrong.
  */
 #ifndef KREPIS_FUZZ_SESSION_H
@@ -15,9 +15,9 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define SLOW_S	2
 #define HELD	6
 #define ENDS	3
+#define DERIVED	3
 
 /**
  * struct op - one operation
@@ -37,6 +37,12 @@ struct op {
 	uint64_t value;
 };
 
+/* A further descriptor of an endpoint of the module. */
+struct derived {
+	int fd;
+	uint32_t rights;
+};
+
 /* One endpoint and all that it holds; @room is what was begun, NULL if nothing. */
 struct end {
 	struct krepis_endpoint *ep;
@@ -47,26 +53,27 @@ struct end {
 	unsigned int buffers;
 	uint8_t *room;
 	size_t room_size;
+	struct derived derived[DERIVED];
+	unsigned int deriveds;
 };
 
 /**
  * struct session - a channel, its endpoints, and the hostile mapping of it
+ * @options: how to make one more such channel
  * @g:	     its shape, as it was when it was opened
  * @l:	     from @g
- * @base:    the mapping, of the whole channel; regions in it follow
+ * @base:    the mapping, of the whole channel; NULL where there can be none
  * @end:     the producer, then the consumers; @ends of them
  * @wrong:   the operation is called on an endpoint that it is not for
  * @stopped: on one after krepis_shutdown()
  * @waited:  see may_attach()
  */
 struct session {
+	struct krepis_channel_options options;
 	struct krepis_channel *channel;
 	struct krepis_geometry g;
 	struct krepis_layout l;
 	uint8_t *base;
-	struct krepis_producer *producer;
-	struct krepis_exchange *exchange;
-	struct krepis_desc *desc;
 	struct end end[ENDS];
 	unsigned int ends;
 	bool wrong;
@@ -74,8 +81,39 @@ struct session {
 	bool waited;
 };
 
+/**
+ * struct arena - what differs between channels of files and of the module
+ * @backend: whose channels they are
+ * @name:    of their mappings in /proc/self/maps
+ * @slow_s:  no call takes as many seconds
+ * @weights: of all actions that there are, of which an operation's code draws one
+ * @files:   a peer can also make a whole channel, for others to open
+ * @map:     what is needed before the hostile peer of @s can write
+ * @renew:   the channel of @s is as it was when it was made; nobody is attached
+ * @at:	     where it can write what stands at @offset of the channel, or NULL
+ */
+struct arena {
+	const struct krepis_backend *backend;
+	const char *name;
+	unsigned int slow_s;
+	unsigned int weights;
+	bool files;
+	void (*map)(struct session *s);
+	void (*renew)(struct session *s);
+	void *(*at)(const struct session *s, uint64_t offset);
+};
+
+static const struct arena *arena;
+
+/* Held while a second thread writes, and to change where it can: then it is asked for first. */
+static struct {
+	pthread_mutex_t lock;
+	bool wanted;
+} writing = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 static struct {
 	uint64_t ops, sessions, attached, refused, received, buffers, broken, opened, unopened;
+	uint64_t asked, moved;
 	int64_t longest_ns;
 	const char *longest;
 } figures;
@@ -88,6 +126,7 @@ static struct {
 	const char *volatile call;
 	volatile uint64_t calls;
 	int64_t since;
+	bool raced;
 	bool reported;
 } now;
 
@@ -97,7 +136,9 @@ static struct {
 static void report(void)
 {
 #ifndef KREPIS_LIBFUZZER
-	char path[64], text[512];
+	/* A virtual machine's own /tmp does not outlive it. */
+	const char *out = getenv("KREPIS_OUT");
+	char path[256], text[512];
 	int fd, n;
 
 	if (now.reported)
@@ -106,7 +147,8 @@ static void report(void)
 	n = snprintf(text, sizeof(text), "not ok 1 - seed %llu, input %llu, in %s\n",
 		     (unsigned long long)now.seed, (unsigned long long)now.number,
 		     now.call ? now.call : "no call");
-	snprintf(path, sizeof(path), "/tmp/krepis-region-%d.input", (int)getpid());
+	snprintf(path, sizeof(path), "%s/krepis-region-%d.input", out ? out : "/tmp",
+		 (int)getpid());
 	unlink(path);
 	fd = now.data ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
 	if (fd >= 0 && write(fd, now.data, now.size) == (ssize_t)now.size)
@@ -190,10 +232,13 @@ static int judge(const struct session *s, int result, const uint8_t *errors)
  */
 static bool may_attach(struct session *s, const struct end *e, const struct op *op)
 {
-	struct krepis_consumer *c = (struct krepis_consumer *)(s->base + s->l.consumers);
-	const __u32 *note = e == s->end ? &c->front : &s->producer->back;
+	uint64_t other = e == s->end ? s->l.consumers + offsetof(struct krepis_consumer, front) :
+				       s->l.producer + offsetof(struct krepis_producer, back);
+	const __u32 *note = arena->at(s, other);
 
-	if (s->g.kind != KREPIS_TRIPLE || krepis_triple_claim(s->exchange, note) >= 0)
+	/* Without a note nobody is there to be waited for. */
+	if (s->g.kind != KREPIS_TRIPLE || !note ||
+	    krepis_triple_claim(arena->at(s, s->l.descriptors), note) >= 0)
 		return true;
 	if (op->count % 32 || s->waited)
 		return false;
@@ -201,49 +246,80 @@ static bool may_attach(struct session *s, const struct end *e, const struct op *
 	return true;
 }
 
+static void writing_stops(void)
+{
+	krepis_write(&writing.wanted, true);
+	pthread_mutex_lock(&writing.lock);
+}
+
+static void writing_goes_on(void)
+{
+	krepis_write(&writing.wanted, false);
+	pthread_mutex_unlock(&writing.lock);
+}
+
+/* From now on who writes may do so through the mappings of @ep, or no longer if it is NULL. */
+static void show(struct end *e, struct krepis_endpoint *ep)
+{
+	writing_stops();
+	e->ep = ep;
+	writing_goes_on();
+}
+
 static void attach(struct session *s, struct end *e)
 {
+	struct krepis_endpoint *ep;
+
 	s->wrong = false;
 	*e = (struct end){ .role = e == s->end ? KREPIS_PRODUCER : KREPIS_CONSUMER };
-	if (TRY(s, krepis_attach(s->channel, e->role, KREPIS_ATTACH_NO_SPIN, &e->ep), EPROTO,
+	if (TRY(s, krepis_attach(s->channel, e->role, KREPIS_ATTACH_NO_SPIN, &ep), EPROTO,
 		ETIMEDOUT)) {
 		figures.refused++;
-		e->ep = NULL;
 	} else {
 		figures.attached++;
+		show(e, ep);
 	}
 }
 
 static void detach(struct end *e)
 {
+	struct krepis_endpoint *ep = e->ep;
+
+	show(e, NULL);
 	call_begins("krepis_detach");
-	krepis_detach(e->ep);
+	krepis_detach(ep);
+	/* Where there are such, it ends only here. */
+	while (e->deriveds)
+		close(e->derived[--e->deriveds].fd);
 	call_ends();
-	e->ep = NULL;
 }
 
 /* -------------------------------------------------------------------- sessions */
 
-/* Knows the channel's shape, and maps it a second time. */
-static void session_map(struct session *s)
+/* Knows the channel's shape, and prepares the attack. */
+static void session_open(struct session *s)
 {
 	struct krepis_status status = { .size = sizeof(status) };
 
+	MUST(s->channel->backend == arena->backend);
 	MUST(!krepis_query(s->channel, &status));
 	s->g = status.geometry;
 	s->l = krepis_layout(&s->g);
 	s->ends = s->g.max_consumers > 1 ? 3 : 2;
-	s->base = mmap(NULL, s->l.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       krepis_channel_fd(s->channel), 0);
-	MUST(s->base != MAP_FAILED);
-	s->producer = (struct krepis_producer *)(s->base + s->l.producer);
-	s->exchange = (struct krepis_exchange *)(s->base + s->l.descriptors);
-	s->desc = (struct krepis_desc *)(s->exchange + 1);
+	arena->map(s);
 }
 
-static void session_unmap(struct session *s)
+/* A new channel. */
+static void session_make(struct session *s)
 {
-	munmap(s->base, s->l.size);
+	MUST(!krepis_channel_create(NULL, &s->options, &s->channel));
+	session_open(s);
+}
+
+static void session_close(struct session *s)
+{
+	if (s->base)
+		munmap(s->base, s->l.size);
 	krepis_channel_close(s->channel);
 }
 
@@ -281,14 +357,13 @@ static void prove_good(struct session *s)
 	}
 }
 
-/* The memory as it was when the channel was made, and new endpoints, who find it good. */
+/* The channel as it was when it was made, and new endpoints, who find it good. */
 static void session_begin(struct session *s)
 {
 	unsigned int i;
 
 	s->waited = false;
-	memset(s->base, 0, s->l.payload);
-	krepis_format(s->base, &s->g, &s->l);
+	arena->renew(s);
 	for (i = 0; i < s->ends; i++) {
 		attach(s, &s->end[i]);
 		MUST(s->end[i].ep);
