@@ -151,19 +151,36 @@ static long do_handoff(struct file *file, const union args *a)
 {
 	struct krepis_endpoint *ep = endpoint(file, KREPIS_RIGHT_WRITE);
 
-	if (unknown(a->handoff.flags, KREPIS_HANDOFF_WAKE) || a->handoff.reserved ||
+	if (unknown(a->handoff.flags, KREPIS_HANDOFF_WAKE | KREPIS_HANDOFF_PUBLISH) ||
+	    a->handoff.reserved ||
 	    unknown(a->handoff.msg_flags, KREPIS_MSG_CRC32C))
 		return -EINVAL;
 	return IS_ERR(ep) ? PTR_ERR(ep) : krepis_handoff(ep, &a->handoff);
 }
 
-static long do_release(struct file *file, const union args *a)
+static long change_owner(struct file *file, const union args *a,
+			 int (*change)(struct krepis_endpoint *ep, struct krepis_handle handle))
 {
 	struct krepis_endpoint *ep = endpoint(file, KREPIS_RIGHT_WRITE);
 
 	if (unknown(a->release.flags, 0))
 		return -EINVAL;
-	return IS_ERR(ep) ? PTR_ERR(ep) : krepis_release(ep, a->release.handle);
+	return IS_ERR(ep) ? PTR_ERR(ep) : change(ep, a->release.handle);
+}
+
+static long do_release(struct file *file, const union args *a)
+{
+	return change_owner(file, a, krepis_release);
+}
+
+static long do_take(struct file *file, const union args *a)
+{
+	return change_owner(file, a, krepis_take);
+}
+
+static long do_evict(struct file *file, const union args *a)
+{
+	return change_owner(file, a, krepis_evict);
 }
 
 /**
@@ -188,6 +205,8 @@ static const struct command {
 	{ KREPIS_IOC_WAKE, sizeof(struct krepis_wake_args), false, false, do_wake },
 	{ KREPIS_IOC_HANDOFF, sizeof(struct krepis_handoff), false, false, do_handoff },
 	{ KREPIS_IOC_RELEASE, sizeof(struct krepis_release_args), false, false, do_release },
+	{ KREPIS_IOC_TAKE, sizeof(struct krepis_release_args), false, false, do_take },
+	{ KREPIS_IOC_EVICT, sizeof(struct krepis_release_args), false, false, do_evict },
 };
 
 /* Copies an argument whose first word is its size. */

@@ -176,6 +176,9 @@ static struct krepis_channel *channel_alloc(struct inode *inode, const struct kr
 	ch->pages = ch->layout.size >> PAGE_SHIFT;
 	ch->slots = (u32)((1ULL << g->max_consumers) - 1);
 	mutex_init(&ch->lock);
+	spin_lock_init(&ch->owners);
+	ch->held[0] = KREPIS_TRIPLE_BUFFERS;
+	ch->held[1] = KREPIS_TRIPLE_BUFFERS;
 	for (i = 0; i < n; i++)
 		init_waitqueue_head(&ch->slot[i].wait);
 	return ch;

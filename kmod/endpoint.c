@@ -81,6 +81,10 @@ static int claim_buffer(struct krepis_channel *ch, const struct krepis_endpoint 
 	u32 *other = consumer ? &ch->producer->back : &c->front;
 	int index;
 
+	/* There a note is the kernel's own; the page only tells its owner. */
+	if (krepis_enforced(ch))
+		other = &ch->held[consumer ? 0 : 1];
+
 	if (ep->had_peer)
 		index = krepis_triple_claim(ch->exchange, other);
 	else
@@ -88,6 +92,7 @@ static int claim_buffer(struct krepis_channel *ch, const struct krepis_endpoint 
 	if (index < 0)
 		return index;
 	krepis_triple_adopt(ch->desc, own, (u32)index, consumer);
+	WRITE_ONCE(*krepis_held(ep), (u32)index);
 	return 0;
 }
 
@@ -167,10 +172,14 @@ static void leave_locked(struct krepis_channel *ch, struct krepis_endpoint *ep)
 	u32 buffers = ch->geometry.kind == KREPIS_RING ? ch->geometry.buffer_count : 0;
 
 	lockdep_assert_held(&ch->lock);
-	if (krepis_is_producer(ep))
-		krepis_own_sweep_producer(ch->producer, ch->desc, buffers);
-	else
+	/*
+	 * What an enforced producer gave is given, whatever its pages say of it: a
+	 * consumer may be reading. It lets go of what it will never receive.
+	 */
+	if (!krepis_is_producer(ep))
 		krepis_own_sweep_consumer(ch->info, ch->desc, buffers, ep->bit);
+	else if (!krepis_enforced(ch))
+		krepis_own_sweep_producer(ch->producer, ch->desc, buffers);
 	/* Pairs with gone(): what it published before is visible. */
 	smp_store_release(&krepis_slot_of(ep)->endpoint, NULL);
 	if (!ep->orderly) {
@@ -223,14 +232,13 @@ static struct krepis_view *view_alloc(struct krepis_endpoint *ep, u32 rights)
  * A file of the channel's own inode on its own mount: so the mount stays, security
  * modules see which channel it is, and futex(2) finds the pages by that inode.
  */
-static struct file *endpoint_file(struct file *of)
+static struct file *endpoint_file(struct file *of, const struct file_operations *fops)
 {
 	struct inode *inode = file_inode(of);
 	struct file *file;
 
 	ihold(inode);
-	file = alloc_file_pseudo(inode, of->f_path.mnt, "krepis-endpoint", O_RDWR,
-				 &krepis_endpoint_fops);
+	file = alloc_file_pseudo(inode, of->f_path.mnt, "krepis-endpoint", O_RDWR, fops);
 	if (IS_ERR(file))
 		iput(inode);
 	else
@@ -245,7 +253,10 @@ static struct krepis_endpoint *endpoint_alloc(struct krepis_channel *ch, u32 rol
 	if (ep) {
 		ep->channel = ch;
 		ep->role = role;
-		spin_lock_init(&ep->lock);
+		init_rwsem(&ep->pages);
+		address_space_init_once(&ep->mapping);
+		ep->mapping.host = ch->inode;
+		ep->mapping.a_ops = &krepis_aops;
 		refcount_set(&ep->views, 1);
 	}
 	return ep;
@@ -259,7 +270,7 @@ static int view_open(struct file *of, struct krepis_view *view, struct file **ou
 
 	if (fd < 0)
 		return fd;
-	file = endpoint_file(of);
+	file = endpoint_file(of, &krepis_endpoint_fops);
 	if (IS_ERR(file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(file);
@@ -335,6 +346,33 @@ int krepis_derive(struct file *file, u32 rights)
 	refcount_inc(&old->endpoint->views);
 	fd_install(fd, new);
 	return fd;
+}
+
+static const struct file_operations buffers_fops = {
+	.owner = THIS_MODULE,
+	.release = endpoint_release,
+};
+
+/*
+ * What a mapping of buffers, which can be taken away, stands on instead of @file: it
+ * can be mapped no other way, and unmapping finds it apart from all others.
+ */
+struct file *krepis_buffers_file(struct file *of)
+{
+	struct krepis_view *view = view_alloc(((struct krepis_view *)of->private_data)->endpoint, 0);
+	struct file *file;
+
+	if (!view)
+		return ERR_PTR(-ENOMEM);
+	file = endpoint_file(of, &buffers_fops);
+	if (IS_ERR(file)) {
+		kfree(view);
+		return file;
+	}
+	refcount_inc(&view->endpoint->views);
+	file->private_data = view;
+	file->f_mapping = &view->endpoint->mapping;
+	return file;
 }
 
 /* --------------------------------------------------------------------- query */

@@ -6,7 +6,7 @@
  *	fs.c		the file system: names, limits, inodes
  *	channel.c	a channel's pages
  *	endpoint.c	who is attached: attach, derive, death
- *	map.c		which region an endpoint may map, and how
+ *	map.c		which region an endpoint may map, and how; who has which pages
  *	wait.c		events, sleepers, poll
  *	handoff.c	change of owner on behalf of an endpoint
  *	abi.c		arguments: the commands of ioctl(2)
@@ -30,8 +30,12 @@
  * Locks, outermost first:
  *	inode lock		SETUP against SETUP
  *	krepis_channel.lock	who is attached; attach, detach, sweep
+ *	krepis_endpoint.pages	who has which buffer, against faults
+ *	krepis_channel.owners	change of owner by command; a spinlock, nothing inside
  *	krepis_super.lock	what a mount may use; a spinlock, nothing inside
- *	krepis_endpoint.lock	see there
+ *
+ * A fault takes krepis_endpoint.pages inside the mmap lock, and while it is held
+ * page tables are allocated: nobody takes the mmap lock, or waits, inside.
  */
 #ifndef _KREPIS_INTERNAL_H
 #define _KREPIS_INTERNAL_H
@@ -78,16 +82,20 @@ struct krepis_slot {
 /**
  * struct krepis_channel - a channel; lives as long as its inode
  * @lock:	protects the endpoints and everything that tells of them
- * @geometry:	immutable, as all up to @slot but for @arrivals
+ * @owners:	RELEASE against RELEASE; enforced: whatever changes an owner
+ * @geometry:	immutable, as all up to @slot but for @arrivals and @held
  * @control:	the regions before the ring
  * @pages:	of memory
  * @user:	whose locked memory they count as, or NULL
  * @arrivals:	producers that ever attached, then consumers; under @lock, read without
+ * @held:	enforced triple: the buffers of the producer and of the consumer, or
+ *		KREPIS_TRIPLE_BUFFERS while it changes
  * @slot:	slot[0] is the producer's, slot[1 + i] consumer i's
  */
 struct krepis_channel {
 	struct inode *inode;
 	struct mutex lock;
+	spinlock_t owners;
 	struct krepis_geometry geometry;
 	struct krepis_layout layout;
 	void *control;
@@ -99,6 +107,7 @@ struct krepis_channel {
 	struct user_struct *user;
 	u32 slots;
 	u32 arrivals[2];
+	u32 held[2];
 	struct krepis_slot slot[];
 };
 
@@ -113,7 +122,9 @@ struct krepis_inode {
 
 /**
  * struct krepis_endpoint - who is attached to a slot
- * @lock:	RELEASE against RELEASE; a spinlock, nothing inside
+ * @pages:	enforced: held for reading by a fault that looks who has a buffer and
+ *		maps it, for writing by who takes one away
+ * @mapping:	enforced: where its mappings of buffers hang that can be taken away
  * @views:	its files
  * @number:	of the slot
  * @bit:	consumer: 1 << its number
@@ -124,7 +135,8 @@ struct krepis_inode {
  */
 struct krepis_endpoint {
 	struct krepis_channel *channel;
-	spinlock_t lock;
+	struct rw_semaphore pages;
+	struct address_space mapping;
 	refcount_t views;
 	u32 role;
 	u32 number;
@@ -167,6 +179,24 @@ static inline bool krepis_is_producer(const struct krepis_endpoint *ep)
 	return ep->role == KREPIS_PRODUCER;
 }
 
+static inline bool krepis_enforced(const struct krepis_channel *ch)
+{
+	return ch->geometry.flags & KREPIS_F_ENFORCED;
+}
+
+/* Whether the kernel takes pages away from @ep, and gives them back. */
+static inline bool krepis_gives_pages(const struct krepis_endpoint *ep)
+{
+	return krepis_enforced(ep->channel) &&
+	       (krepis_is_producer(ep) || (ep->channel->geometry.flags & KREPIS_F_EXCLUSIVE));
+}
+
+/* Enforced triple: which buffer @ep has, see krepis_channel.held. */
+static inline u32 *krepis_held(const struct krepis_endpoint *ep)
+{
+	return &ep->channel->held[!krepis_is_producer(ep)];
+}
+
 static inline struct krepis_slot *krepis_slot_of(const struct krepis_endpoint *ep)
 {
 	return &ep->channel->slot[ep->number];
@@ -195,14 +225,17 @@ extern const struct file_operations krepis_endpoint_fops;
 int krepis_attach(struct file *file, u32 role, u32 rights);
 int krepis_derive(struct file *file, u32 rights);
 void krepis_query(struct file *file, struct krepis_info_query *query);
+struct file *krepis_buffers_file(struct file *file);
 
 /* map.c */
 int krepis_mmap(struct file *file, struct vm_area_struct *vma);
+void krepis_take_pages(struct krepis_endpoint *ep, u32 index);
 
 /* wait.c */
 void krepis_event(struct krepis_channel *ch, unsigned int slot);
 void krepis_event_all(struct krepis_channel *ch);
 int krepis_wake(struct krepis_endpoint *ep, u32 consumers);
+u32 krepis_sleepers(struct krepis_channel *ch);
 int krepis_wait(struct krepis_endpoint *ep, u32 *word, u32 value, s64 deadline_ns);
 u32 *krepis_word(struct krepis_channel *ch, u64 at);
 __poll_t krepis_poll(struct file *file, struct poll_table_struct *pt);
@@ -210,6 +243,8 @@ __poll_t krepis_poll(struct file *file, struct poll_table_struct *pt);
 /* handoff.c */
 int krepis_handoff(struct krepis_endpoint *ep, const struct krepis_handoff *what);
 int krepis_release(struct krepis_endpoint *ep, struct krepis_handle handle);
+int krepis_take(struct krepis_endpoint *ep, struct krepis_handle handle);
+int krepis_evict(struct krepis_endpoint *ep, struct krepis_handle handle);
 
 /* abi.c */
 long krepis_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

@@ -70,6 +70,20 @@ int krepis_wake(struct krepis_endpoint *ep, u32 consumers)
 	return 0;
 }
 
+/* The consumers that said that they sleep. The caller has published, and passed a barrier. */
+u32 krepis_sleepers(struct krepis_channel *ch)
+{
+	u32 rest = READ_ONCE(ch->info->live) & ch->slots, asleep = 0;
+
+	for (; rest; rest &= rest - 1) {
+		unsigned int i = __ffs(rest);
+
+		if (READ_ONCE(krepis_consumer_page(ch, i)->waiter.waiting) & KREPIS_ASLEEP)
+			asleep |= 1U << i;
+	}
+	return asleep;
+}
+
 /* The word at @at, which is in the control regions, or NULL. */
 u32 *krepis_word(struct krepis_channel *ch, u64 at)
 {

@@ -51,6 +51,10 @@ static inline int krepis_ring_geometry_check(const struct krepis_geometry *g)
 		return -EINVAL;
 	if (g->backpressure > KREPIS_OVERWRITE)
 		return -EINVAL;
+	if ((g->flags & KREPIS_F_EXCLUSIVE) &&
+	    (!(g->flags & KREPIS_F_ENFORCED) || g->max_consumers != 1 ||
+	     g->backpressure == KREPIS_OVERWRITE || (g->flags & KREPIS_F_NO_BUFFERS)))
+		return -EINVAL;
 	if (g->flags & KREPIS_F_NO_BUFFERS)
 		return g->buffer_count || g->buffer_size ? -EINVAL : 0;
 	return g->buffer_count && g->buffer_size ? 0 : -EINVAL;
@@ -58,7 +62,7 @@ static inline int krepis_ring_geometry_check(const struct krepis_geometry *g)
 
 static inline int krepis_triple_geometry_check(const struct krepis_geometry *g)
 {
-	if (g->ring_size || g->inline_max || g->backpressure || g->flags ||
+	if (g->ring_size || g->inline_max || g->backpressure || (g->flags & ~KREPIS_F_ENFORCED) ||
 	    g->max_consumers != 1 || g->buffer_count != KREPIS_TRIPLE_BUFFERS || !g->buffer_size)
 		return -EINVAL;
 	return 0;

@@ -96,6 +96,7 @@ static inline void krepis_own_describe(struct krepis_desc *desc, __u32 generatio
 	krepis_write(&desc->flags, what->flags);
 	krepis_write(&desc->crc32c, what->crc32c);
 	krepis_write(&desc->sequence, what->sequence);
+	krepis_write(&desc->giver, what->giver);
 	krepis_write(&desc->claim, (__u64)generation << 32);
 	krepis_write(&desc->holders, holders);
 }
@@ -259,23 +260,18 @@ static inline __u32 krepis_own_evict(struct krepis_desc *desc, __u32 generation)
 }
 
 /*
- * The producer hands buffer @desc in life @generation to all who are in @live,
- * of the @slots that the geometry has.
- * This is the composition that the model checks step by step.
+ * The producer's buffer, LOCKED by krepis_own_lock(), goes to all who are in @live, of
+ * the @slots that the geometry has.
  *
- * Return: 0; -ESTALE or -EPERM from krepis_own_lock(); -ENOTCONN if nobody is
- * attached, and the buffer is still the producer's; -EOWNERDEAD.
+ * Return: 0; -ENOTCONN if nobody is attached, and the buffer is still the
+ * producer's; -EOWNERDEAD.
  */
-static inline int krepis_own_publish(struct krepis_desc *desc, __u32 generation, __u32 *live,
-				     __u32 slots, const struct krepis_desc *what)
+static inline int krepis_own_give(struct krepis_desc *desc, __u32 generation, __u32 *live,
+				  __u32 slots, const struct krepis_desc *what)
 {
-	__u32 holders;
+	__u32 holders = krepis_load_acquire(live) & slots;
 	int err;
 
-	err = krepis_own_lock(desc, generation);
-	if (err)
-		return err;
-	holders = krepis_load_acquire(live) & slots;
 	if (!holders) {
 		krepis_own_unlock(desc, generation);
 		return -ENOTCONN;
@@ -290,6 +286,21 @@ static inline int krepis_own_publish(struct krepis_desc *desc, __u32 generation,
 	if (holders)
 		krepis_own_drop(desc, generation, holders);
 	return 0;
+}
+
+/*
+ * The producer hands buffer @desc in life @generation over: the composition that the
+ * model checks step by step. In an enforced channel the kernel takes the producer's pages away
+ * between the two steps.
+ *
+ * Return: as krepis_own_lock(), and then as krepis_own_give().
+ */
+static inline int krepis_own_publish(struct krepis_desc *desc, __u32 generation, __u32 *live,
+				     __u32 slots, const struct krepis_desc *what)
+{
+	int err = krepis_own_lock(desc, generation);
+
+	return err ? err : krepis_own_give(desc, generation, live, slots, what);
 }
 
 /*

@@ -51,7 +51,9 @@ enum krepis_backpressure {
 
 /* Channel flags. Unknown ones are refused. */
 #define KREPIS_F_NO_BUFFERS	(1U << 0)	/* inline messages only */
-#define KREPIS_F_ALL		KREPIS_F_NO_BUFFERS
+#define KREPIS_F_ENFORCED	(1U << 1)	/* the kernel keeps the owners; module only */
+#define KREPIS_F_EXCLUSIVE	(1U << 2)	/* enforced ring of one consumer, who may write */
+#define KREPIS_F_ALL		(KREPIS_F_NO_BUFFERS | KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE)
 
 enum krepis_role {
 	KREPIS_PRODUCER	= 1,
@@ -95,6 +97,10 @@ struct krepis_handle {
  * @claim:	overwrite channels: {claimed consumers, generation}: who won each
  *		consumer's hold, the consumer that took it or the producer that
  *		overwrote its record
+ * @giver:	enforced channels: krepis_info.producers when it was handed over
+ *
+ * In an enforced channel only the kernel writes here, and a state that says
+ * KREPIS_OWNED_CONSUMER says that no page of the buffer is left to the producer.
  */
 struct krepis_desc {
 	union {
@@ -111,7 +117,9 @@ struct krepis_desc {
 	__u32 crc32c;
 	__u64 sequence;
 	__u64 claim;
-	__u64 reserved[3];
+	__u32 giver;
+	__u32 reserved0;
+	__u64 reserved[2];
 };
 
 /**
@@ -333,10 +341,12 @@ struct krepis_consumer {
 #define KREPIS_IOC_WAKE		_IOWR(KREPIS_IOC, 0x08, __u32)	/* krepis_wake_args */
 #define KREPIS_IOC_HANDOFF	_IOWR(KREPIS_IOC, 0x09, __u32)	/* krepis_handoff */
 #define KREPIS_IOC_RELEASE	_IOWR(KREPIS_IOC, 0x0a, __u32)	/* krepis_release_args */
+#define KREPIS_IOC_TAKE		_IOWR(KREPIS_IOC, 0x0b, __u32)	/* krepis_release_args */
+#define KREPIS_IOC_EVICT	_IOWR(KREPIS_IOC, 0x0c, __u32)	/* krepis_release_args */
 
 /* What an endpoint's descriptor allows. They only ever shrink. */
 #define KREPIS_RIGHT_READ	(1U << 0)	/* map for reading, QUERY */
-#define KREPIS_RIGHT_WRITE	(1U << 1)	/* map what its role writes, HANDOFF, RELEASE */
+#define KREPIS_RIGHT_WRITE	(1U << 1)	/* map what its role writes; change owners */
 #define KREPIS_RIGHT_WAIT	(1U << 2)	/* WAIT, poll(2) */
 #define KREPIS_RIGHT_WAKE	(1U << 3)	/* WAKE */
 #define KREPIS_RIGHT_DERIVE	(1U << 4)	/* DERIVE */
@@ -470,8 +480,11 @@ struct krepis_wake_args {
 /**
  * struct krepis_handoff - gives a buffer to the consumers
  * @size:	of this structure, bytes
- * @flags:	KREPIS_HANDOFF_WAKE: wakes the consumers as well
- * @handle:	the buffer, in the producer's life of it
+ * @flags:	KREPIS_HANDOFF_WAKE: wakes the consumers as well; KREPIS_HANDOFF_PUBLISH:
+ *		makes the record at @sequence, which is 16 bytes long, the last one, and
+ *		wakes those consumers that sleep. Enforced rings that do not overwrite
+ * @handle:	the buffer, in the producer's life of it. Of an enforced triple: the one
+ *		that the producer has; its next one is the result
  * @len:	bytes of payload
  * @type:	the message's type
  * @msg_flags:	KREPIS_MSG_CRC32C or 0
@@ -492,12 +505,18 @@ struct krepis_handoff {
 };
 
 #define KREPIS_HANDOFF_WAKE	(1U << 0)
+#define KREPIS_HANDOFF_PUBLISH	(1U << 1)
 
 /**
- * struct krepis_release_args - lets go of a buffer
+ * struct krepis_release_args - names a buffer
  * @size:	of this structure, bytes
  * @flags:	0
- * @handle:	as it was received
+ * @handle:	as it was received, or handed over
+ *
+ * RELEASE: a consumer lets go of it; of an enforced triple, a consumer gives the buffer
+ * that it has for the fresh one, which is the result. In enforced channels that
+ * overwrite, TAKE: a consumer keeps it although its record may go; EVICT: the
+ * producer is about to overwrite the record, and who did not take it loses it.
  */
 struct krepis_release_args {
 	__u32 size;
