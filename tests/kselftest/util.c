@@ -180,18 +180,30 @@ static int map_writable(struct side *s, __u64 from, __u64 to)
 		    s->fd, (off_t)from) == MAP_FAILED ? -errno : 0;
 }
 
+/* Whether it has buffers only while it owns them. */
+static bool owns_pages(const struct side *s)
+{
+	__u32 flags = s->geometry.flags;
+
+	return (flags & KREPIS_F_ENFORCED) &&
+	       (s->role == KREPIS_PRODUCER || (flags & KREPIS_F_EXCLUSIVE));
+}
+
 static int map_own(struct side *s)
 {
 	const struct krepis_layout *l = &s->layout;
-	__u64 page = s->geometry.page_size, own = l->consumers + s->slot * page;
-	int err;
+	__u64 page = s->geometry.page_size;
+	bool producer = s->role == KREPIS_PRODUCER;
+	__u64 own = producer ? l->producer : l->consumers + s->slot * page;
+	int err = map_writable(s, own, own + page);
 
-	if (s->role == KREPIS_PRODUCER) {
-		err = map_writable(s, l->producer, l->producer + page);
-		return err ? err : map_writable(s, l->descriptors, l->size);
-	}
-	err = map_writable(s, own, own + page);
-	return err ? err : map_writable(s, l->descriptors, l->ring);
+	if (!err && !(s->geometry.flags & KREPIS_F_ENFORCED))
+		return map_writable(s, l->descriptors, producer ? l->size : l->ring);
+	if (!err && producer)
+		err = map_writable(s, l->ring, l->payload);
+	if (!err && owns_pages(s))
+		err = map_writable(s, l->payload, l->size);
+	return err;
 }
 
 int side_map(struct side *s, int fd)
@@ -206,11 +218,12 @@ int side_map(struct side *s, int fd)
 		.fd = fd, .role = q.role, .slot = q.slot, .geometry = q.geometry,
 		.layout = krepis_layout(&q.geometry),
 	};
-	base = mmap(NULL, s->layout.size, PROT_READ, MAP_SHARED, fd, 0);
+	base = mmap(NULL, s->layout.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	s->base = base;
-	err = map_own(s);
+	err = mmap(base, owns_pages(s) ? s->layout.payload : s->layout.size, PROT_READ,
+		   MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ? -errno : map_own(s);
 	if (err) {
 		side_unmap(s);
 		return err;
