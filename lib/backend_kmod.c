@@ -15,6 +15,7 @@
 /**
  * struct kmod - an endpoint's mappings
  * @next:	in the list of this process's endpoints
+ * @endpoint:	whose they are
  * @fd:		of the endpoint
  * @guard:	a private page
  * @control:	from info to the descriptors, each region as the endpoint may have it
@@ -22,6 +23,7 @@
  */
 struct kmod {
 	struct kmod *next;
+	const struct krepis_endpoint *endpoint;
 	int fd;
 	uint8_t *guard;
 	uint8_t *control;
@@ -112,7 +114,8 @@ static bool map_control(struct krepis_endpoint *ep)
 
 	k->control = krepis_map_reserve(l->ring);
 	return k->control && map_region(k, 0, l->descriptors, PROT_READ) &&
-	       map_region(k, l->descriptors, l->ring, rw) && map_region(k, own, own + page, rw);
+	       map_region(k, l->descriptors, l->ring, krepis_enforced(ep) ? PROT_READ : rw) &&
+	       map_region(k, own, own + page, rw);
 }
 
 static bool map_ring(struct krepis_endpoint *ep, int prot)
@@ -145,8 +148,11 @@ static int kmod_map(struct krepis_endpoint *ep)
 	struct kmod *k = ep->private;
 
 	k->guard = krepis_map_reserve(page);
+	/* Its one consumer writes what it holds. */
+	int payload = ep->geometry.flags & KREPIS_F_EXCLUSIVE ? PROT_READ | PROT_WRITE : prot;
+
 	if (!k->guard || !krepis_map_guard(ep, k->guard, page) || !map_control(ep) ||
-	    !map_ring(ep, prot) || !map_payload(ep, prot))
+	    !map_ring(ep, prot) || !map_payload(ep, payload))
 		return krepis_map_error();
 	krepis_endpoint_regions(ep, k->control, k->ring, k->payload);
 	return 0;
@@ -205,6 +211,25 @@ static void list_remove(struct kmod *k)
 	unlock_attached();
 }
 
+/* For a signal handler: it must not wait for who holds the lock. */
+int krepis_kmod_at(const void *address, const struct krepis_endpoint **ep)
+{
+	const uint8_t *at = address;
+	struct kmod *k;
+
+	if (pthread_mutex_trylock(&attached_lock))
+		return -EAGAIN;
+	*ep = NULL;
+	for (k = attached; k && !*ep; k = k->next) {
+		const struct krepis_layout *l = &k->endpoint->layout;
+
+		if (k->payload && at >= k->payload && at < k->payload + (l->size - l->payload))
+			*ep = k->endpoint;
+	}
+	unlock_attached();
+	return *ep ? 0 : -ENOENT;
+}
+
 /* -------------------------------------------------------------------- attach */
 
 /* What the kernel does not do for an endpoint that has just been attached. */
@@ -237,6 +262,7 @@ static int kmod_attach(struct krepis_endpoint *ep, int fd)
 	if (!k)
 		return -ENOMEM;
 	ep->private = k;
+	k->endpoint = ep;
 	/* Before there is a second thread: later it costs milliseconds. */
 	ep->fence = !krepis_membarrier_register();
 	k->fd = command(fd, KREPIS_IOC_ATTACH, &args);
@@ -342,9 +368,25 @@ static int kmod_fd(struct krepis_endpoint *ep)
 	return k->fd;
 }
 
+/* ------------------------------------------------------------ change of owner */
+
+static int kmod_handoff(struct krepis_endpoint *ep, struct krepis_handoff *args)
+{
+	struct kmod *k = ep->private;
+
+	return command(k->fd, KREPIS_IOC_HANDOFF, args);
+}
+
+static int kmod_change(struct krepis_endpoint *ep, unsigned long cmd, struct krepis_handle handle)
+{
+	struct krepis_release_args args = { .size = sizeof(args), .handle = handle };
+	struct kmod *k = ep->private;
+
+	return command(k->fd, cmd, &args);
+}
+
 const struct krepis_backend krepis_backend_kmod = {
 	.name = "kmod",
-	.guarantee = KREPIS_COOPERATIVE,
 	.magic = KREPIS_SUPER_MAGIC,
 	.format = kmod_format,
 	.probe = kmod_probe,
@@ -357,4 +399,6 @@ const struct krepis_backend krepis_backend_kmod = {
 	.wake = kmod_wake,
 	.wake_self = kmod_wake_self,
 	.fd = kmod_fd,
+	.handoff = kmod_handoff,
+	.change = kmod_change,
 };

@@ -529,7 +529,6 @@ static int shm_query(struct krepis_channel *channel, struct krepis_status *statu
 
 const struct krepis_backend krepis_backend_shm = {
 	.name = "shm",
-	.guarantee = KREPIS_COOPERATIVE,
 	.magic = TMPFS_MAGIC,
 	.format = shm_format,
 	.probe = shm_probe,

@@ -130,6 +130,12 @@ static const struct krepis_backend *backend_of(int fd)
 	return NULL;
 }
 
+/* Whether its channels can be what @g asks for. */
+static bool offers(const struct krepis_backend *backend, const struct krepis_geometry *g)
+{
+	return backend->handoff || !(g->flags & KREPIS_F_ENFORCED);
+}
+
 /* A file without a name in the directory @dir. */
 static int open_tmpfile(const char *dir, uint32_t mode)
 {
@@ -140,24 +146,39 @@ static int open_tmpfile(const char *dir, uint32_t mode)
 	return fd;
 }
 
+/* Of the module, where it is at hand. Return: the descriptor; -EOPNOTSUPP; or why not. */
+static int anonymous_kmod(const struct krepis_geometry *g)
+{
+	char dir[PATH_MAX];
+	int fd, err;
+
+	if (krepis_directory(dir, sizeof(dir)))
+		return -EOPNOTSUPP;
+	fd = open_tmpfile(dir, 0600);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	err = backend_of(fd) == &krepis_backend_kmod ? krepis_backend_kmod.format(fd, g) :
+						       -EOPNOTSUPP;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
 static int create_anonymous(const struct krepis_geometry *g, struct krepis_channel **out)
 {
-	const struct krepis_backend *backend = &krepis_backend_shm;
-	char dir[PATH_MAX];
-	int fd = -1, err;
+	const struct krepis_backend *backend = &krepis_backend_kmod;
+	int fd = anonymous_kmod(g), err;
 
-	/* The module's, where it is at hand and its limits allow it. */
-	if (!krepis_directory(dir, sizeof(dir)))
-		fd = open_tmpfile(dir, 0600);
-	if (fd >= 0 && backend_of(fd) == &krepis_backend_kmod && !krepis_backend_kmod.format(fd, g)) {
-		backend = &krepis_backend_kmod;
-	} else {
-		if (fd >= 0)
-			close(fd);
+	/* Also where the module's limits do not allow it; but not with less than was asked for. */
+	if (fd < 0 && offers(&krepis_backend_shm, g)) {
+		backend = &krepis_backend_shm;
 		err = krepis_shm_memfd(g, &fd);
 		if (err)
 			return err;
 	}
+	if (fd < 0)
+		return fd;
 	err = channel_new(backend, fd, g, out);
 	if (err)
 		close(fd);
@@ -179,7 +200,7 @@ static int create_named(const char *path, uint32_t mode, const struct krepis_geo
 	if (fd < 0)
 		return fd;
 	backend = backend_of(fd);
-	err = backend ? 0 : -EOPNOTSUPP;
+	err = backend && offers(backend, g) ? 0 : -EOPNOTSUPP;
 	if (!err && !faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW))
 		err = -EEXIST;	/* before the memory is taken */
 	if (!err)
@@ -237,7 +258,8 @@ static int channel_of(int fd, uint32_t layout_id, struct krepis_channel **out)
 	err = backend->probe(fd, &g);
 	if (err)
 		return err;
-	if (krepis_geometry_check(&g) || krepis_layout(&g).size != (uint64_t)st.st_size)
+	if (krepis_geometry_check(&g) || !offers(backend, &g) ||
+	    krepis_layout(&g).size != (uint64_t)st.st_size)
 		return -EMEDIUMTYPE;
 	if (g.page_size % (uint32_t)sysconf(_SC_PAGESIZE))
 		return -EPROTONOSUPPORT;
@@ -416,7 +438,7 @@ int krepis_status_init(struct krepis_status *status, const struct krepis_backend
 		return -EINVAL;
 	memset(status, 0, sizeof(*status));
 	status->size = sizeof(*status);
-	status->guarantee = backend->guarantee;
+	status->guarantee = g->flags & KREPIS_F_ENFORCED ? KREPIS_ENFORCED : KREPIS_COOPERATIVE;
 	snprintf(status->backend, sizeof(status->backend), "%s", backend->name);
 	status->geometry = *g;
 	status->channel_bytes = krepis_layout(g).size;

@@ -7,6 +7,8 @@
  *	endpoint.c	attach, detach, shutdown, fork
  *	send.c recv.c	the two sides of a ring
  *	pool.c		buffers and their holders in this process
+ *	owner.c		change of owner
+ *	fault.c		what a SIGBUS means
  *	triple.c	the latest value
  *	wait.c		spinning, sleeping, waking
  *	bell.c		a descriptor that tells, for channels without the module
@@ -111,7 +113,8 @@ struct receiver {
 	uint32_t views;		/* inline messages returned since then and not released */
 	uint64_t count;		/* overwrite: messages that stood before pos */
 	uint32_t lull;		/* see lull() */
-	uint8_t *scratch;	/* overwrite: a copy of the message */
+	uint8_t *scratch;	/* overwrite: a copy of the message; enforced: of the ring */
+	uint32_t mourned;	/* enforced: producers that had come, see owner.c */
 };
 
 /* One side of a triple. Only the endpoint's thread touches it. */
@@ -197,7 +200,6 @@ struct krepis_sleep {
 /**
  * struct krepis_backend - what differs between channels of files and of the module
  * @name:	for krepis_status
- * @guarantee:	enum krepis_guarantee
  * @magic:	of the file system, as statfs(2) tells it
  * @format:	makes a channel of the empty file @fd
  * @probe:	what channel @fd is; the caller checks the geometry
@@ -211,10 +213,12 @@ struct krepis_sleep {
  * @wake:	wakes the other side; a producer at least those in @consumers
  * @wake_self:	wakes the endpoint's own thread. Async-signal-safe
  * @fd:		a descriptor for poll(2), or an error
+ * @handoff:	enforced channels: KREPIS_IOC_HANDOFF, of this or another size of result.
+ *		NULL: the backend has none
+ * @change:	the same for the commands that name a buffer
  */
 struct krepis_backend {
 	const char *name;
-	uint32_t guarantee;
 	unsigned long magic;
 	int (*format)(int fd, const struct krepis_geometry *geometry);
 	int (*probe)(int fd, struct krepis_geometry *geometry);
@@ -227,10 +231,16 @@ struct krepis_backend {
 	void (*wake)(struct krepis_endpoint *endpoint, uint32_t consumers);
 	void (*wake_self)(struct krepis_endpoint *endpoint);
 	int (*fd)(struct krepis_endpoint *endpoint);
+	int (*handoff)(struct krepis_endpoint *endpoint, struct krepis_handoff *args);
+	int (*change)(struct krepis_endpoint *endpoint, unsigned long cmd,
+		      struct krepis_handle handle);
 };
 
 extern const struct krepis_backend krepis_backend_shm;
 extern const struct krepis_backend krepis_backend_kmod;
+
+/* The endpoint of the module that has mapped @address as a buffer's, or NULL. -EAGAIN: see there. */
+int krepis_kmod_at(const void *address, const struct krepis_endpoint **ep);
 
 /* ---- state of an endpoint */
 
@@ -260,11 +270,19 @@ static inline bool krepis_overwrites(const struct krepis_endpoint *ep)
 	return ep->geometry.backpressure == KREPIS_OVERWRITE;
 }
 
+static inline bool krepis_enforced(const struct krepis_endpoint *ep)
+{
+	return ep->geometry.flags & KREPIS_F_ENFORCED;
+}
+
 /* The attached consumers. A bit without a slot is a peer's lie. */
 static inline uint32_t krepis_live(const struct krepis_endpoint *ep)
 {
 	return krepis_load_acquire(&ep->info->live) & ep->slots;
 }
+
+/* Users of a producer's buffer: it was published and waits for krepis_take_back(). */
+#define KREPIS_LENT	UINT32_MAX
 
 /* struct krepis_buffer.life */
 static inline uint64_t krepis_life(uint32_t generation, uint32_t users)
@@ -421,6 +439,16 @@ int krepis_pool_get(struct krepis_endpoint *ep, struct krepis_buffer **out);
 void krepis_pool_published(struct krepis_endpoint *ep, struct krepis_buffer *buffer);
 int krepis_buffers_create(struct krepis_endpoint *ep);
 void krepis_buffers_destroy(struct krepis_endpoint *ep);
+
+/* ---- owner.c */
+
+int krepis_owner_publish(struct krepis_endpoint *ep, struct krepis_handle handle,
+			 const struct krepis_desc *what, bool *published);
+void krepis_owner_evict(struct krepis_endpoint *ep, struct krepis_handle handle);
+bool krepis_owner_take(struct krepis_endpoint *ep, struct krepis_handle handle);
+void krepis_owner_drop(struct krepis_endpoint *ep, struct krepis_handle handle);
+void krepis_owner_forgo(struct krepis_endpoint *ep, uint64_t position);
+void krepis_owner_mourn(struct krepis_endpoint *ep, uint32_t producers, bool gone);
 
 /* ---- send.c, recv.c, triple.c */
 

@@ -309,6 +309,33 @@ KREPIS_API int krepis_abandon(struct krepis_endpoint *ep, struct krepis_buffer *
 	return 0;
 }
 
+/* The consumers have released *@arg, as krepis_wait_until() asks for it. */
+static int returned(struct krepis_endpoint *ep, void *arg)
+{
+	struct krepis_buffer *buffer = arg;
+	uint32_t old = (uint32_t)(krepis_read(&buffer->life) >> 32);
+	uint32_t generation = krepis_own_returned(&ep->desc[buffer->index], old);
+
+	krepis_producer_peer(ep);
+	if (!generation)
+		return -EAGAIN;
+	krepis_unpoison(buffer->data, ep->geometry.buffer_size);
+	krepis_write(&buffer->life, krepis_life(generation, 1));
+	return 0;
+}
+
+KREPIS_API int krepis_take_back(struct krepis_endpoint *ep, struct krepis_buffer *buffer,
+				int64_t deadline)
+{
+	if (buffer->endpoint != ep || !krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER))
+		return -EINVAL;
+	if (!krepis_usable(ep))
+		return krepis_unusable(ep);
+	if ((uint32_t)krepis_read(&buffer->life) != KREPIS_LENT)
+		return -EPERM;
+	return krepis_wait_until(ep, returned, buffer, deadline);
+}
+
 KREPIS_API void *krepis_buffer_data(const struct krepis_buffer *buffer)
 {
 	return buffer->data;
@@ -339,7 +366,7 @@ KREPIS_API int krepis_buffer_lookup(struct krepis_endpoint *ep, struct krepis_ha
 	life = krepis_read(&ep->buffers[handle.index].life);
 	if (life >> 32 != handle.generation)
 		return -ESTALE;
-	if (!(uint32_t)life)
+	if (!(uint32_t)life || (uint32_t)life == KREPIS_LENT)
 		return -EPERM;
 	*out = &ep->buffers[handle.index];
 	return 0;

@@ -40,8 +40,8 @@ static int start_overwrite(struct krepis_endpoint *ep)
 int krepis_receiver_init(struct krepis_endpoint *ep)
 {
 	struct receiver *r = &ep->receiver;
-	uint32_t i;
 
+	r->mourned = krepis_read(&ep->info->producers);
 	if (krepis_overwrites(ep)) {
 		int err = start_overwrite(ep);
 
@@ -51,11 +51,15 @@ int krepis_receiver_init(struct krepis_endpoint *ep)
 		r->pos = krepis_ring_join(ep->producer, ep->consumer);
 		if (r->pos & 7)
 			return -EPROTO;
+		if (krepis_enforced(ep))
+			r->scratch = malloc(ep->geometry.ring_size +
+					    krepis_record_bytes(ep->geometry.inline_max));
+		if (krepis_enforced(ep) && !r->scratch)
+			return -ENOMEM;
 	}
 	r->head = r->pos;
 	r->tail = r->pos;
-	for (i = 0; i < ep->geometry.buffer_count; i++)
-		krepis_own_forgo(&ep->desc[i], ep->bit, r->pos, krepis_overwrites(ep));
+	krepis_owner_forgo(ep, r->pos);
 	return 0;
 }
 
@@ -109,7 +113,7 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 		return -ESTALE;
 	desc = &ep->desc[handle.index];
 	err = krepis_own_resolve(desc, handle.generation, ep->bit, ep->geometry.buffer_size, &what);
-	if (!err && krepis_overwrites(ep) && !krepis_own_take(desc, handle.generation, ep->bit))
+	if (!err && krepis_overwrites(ep) && !krepis_owner_take(ep, handle))
 		err = -ESTALE;
 	if (err)
 		return -ESTALE;
@@ -122,6 +126,18 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
 	msg->crc32c = what.crc32c;
 	msg->generation = handle.generation;
 	return 0;
+}
+
+/*
+ * Enforced: of an inline message the caller sees a copy that nobody else can change.
+ * It stands where the record would in a private ring, so those of a batch stand side by side.
+ */
+static const void *private_copy(struct krepis_endpoint *ep, const uint8_t *payload, uint32_t len)
+{
+	uint8_t *copy = ep->receiver.scratch + (size_t)(payload - ep->ring);
+
+	memcpy(copy, payload, len);
+	return copy;
 }
 
 /*
@@ -154,6 +170,8 @@ static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 		r->pos += krepis_record_bytes(record.len);
 		if (likely(!(record.flags & KREPIS_MSG_BUFFER))) {
 			msg->data = data + sizeof(record);
+			if (unlikely(krepis_enforced(ep)))
+				msg->data = private_copy(ep, msg->data, record.len);
 			msg->len = record.len;
 			msg->flags = 0;
 			msg->buffer = NULL;
@@ -271,17 +289,22 @@ static inline int next_message(struct krepis_endpoint *ep, struct krepis_msg *ms
 int krepis_recv_ready(struct krepis_endpoint *ep, void *arg)
 {
 	struct receiver *r = &ep->receiver;
+	uint32_t producers;
 	int err;
 
 	(void)arg;
 	if (r->head != r->pos && !krepis_overwrites(ep))
 		return 0;
+	/* First who came, then what there is: what the last but one published is below. */
+	producers = krepis_load_acquire(&ep->info->producers);
 	if (krepis_read(&ep->producer->head) != r->pos)
 		return 0;
 	err = krepis_consumer_peer(ep);
 	/* It may have published before it went: look once more. */
 	if (err && krepis_load_acquire(&ep->producer->head) != r->pos)
 		return 0;
+	if (unlikely(krepis_enforced(ep)))
+		krepis_owner_mourn(ep, producers, err);
 	return err ? err : -EAGAIN;
 }
 
@@ -435,15 +458,6 @@ KREPIS_API int krepis_msg_get(const struct krepis_msg *msg)
 	return 0;
 }
 
-/* The last user of this process is done: drop this consumer's hold. */
-static void drop(struct krepis_buffer *buffer, uint32_t generation)
-{
-	struct krepis_endpoint *ep = buffer->endpoint;
-
-	if (krepis_own_drop(&ep->desc[buffer->index], generation, ep->bit))
-		krepis_notify_producer(ep, UINT64_MAX);
-}
-
 /* One user less. Return: 1 if it was the last, and the hold is to be dropped. */
 static int put(const struct krepis_msg *msg)
 {
@@ -471,7 +485,8 @@ KREPIS_API int krepis_msg_put(const struct krepis_msg *msg)
 
 	if (last <= 0)
 		return last;
-	drop(msg->buffer, msg->generation);
+	krepis_owner_drop(msg->buffer->endpoint, (struct krepis_handle){
+		.index = msg->buffer->index, .generation = msg->generation });
 	return 0;
 }
 
@@ -497,6 +512,24 @@ KREPIS_API int krepis_release_begin(struct krepis_endpoint *ep, const struct kre
 		};
 	}
 	return (int)n;
+}
+
+KREPIS_API int krepis_msg_edit(const struct krepis_msg *msg, void **data)
+{
+	uint64_t life;
+
+	if (!msg->buffer)
+		return -EINVAL;
+	if (!*msg->buffer->endpoint->guard)
+		return -EBADF;
+	if (!(msg->buffer->endpoint->geometry.flags & KREPIS_F_EXCLUSIVE))
+		return -EACCES;
+	life = krepis_read(&msg->buffer->life);
+	if (life >> 32 != msg->generation || !(uint32_t)life)
+		return -EPERM;
+	krepis_unpoison(msg->buffer->data, msg->buffer->endpoint->geometry.buffer_size);
+	*data = msg->buffer->data;
+	return 0;
 }
 
 KREPIS_API int krepis_msg_verify(const struct krepis_msg *msg)

@@ -50,6 +50,12 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 	return 0;
 }
 
+static inline void count_sent(struct krepis_endpoint *ep)
+{
+	krepis_write(&ep->counters->messages, ep->sender.messages);
+	krepis_write(&ep->counters->bytes, ep->sender.bytes);
+}
+
 /* Publishes what was committed. The caller has checked the endpoint. */
 static inline void flush(struct krepis_endpoint *ep)
 {
@@ -58,8 +64,7 @@ static inline void flush(struct krepis_endpoint *ep)
 	if (s->w.published == s->w.head)
 		return;
 	s->w.published = s->w.head;
-	krepis_write(&ep->counters->messages, s->messages);
-	krepis_write(&ep->counters->bytes, s->bytes);
+	count_sent(ep);
 	if (unlikely(krepis_overwrites(ep))) {
 		s->w.marks.head = s->w.head;
 		s->w.marks.head_count = s->earlier + s->messages;
@@ -116,7 +121,7 @@ static bool evict_one(struct krepis_endpoint *ep)
 	if (record.flags & KREPIS_MSG_BUFFER) {
 		memcpy(&handle, data + sizeof(record), sizeof(handle));
 		if (handle.index < ep->geometry.buffer_count)
-			krepis_own_evict(&ep->desc[handle.index], handle.generation);
+			krepis_owner_evict(ep, handle);
 	}
 	m->floor += krepis_record_bytes(record.len);
 	m->floor_count++;
@@ -316,19 +321,15 @@ KREPIS_API int krepis_flush(struct krepis_endpoint *ep)
 	return 0;
 }
 
-/*
- * The hand-over of a cooperative channel. The enforced one will be the kernel's:
- * this is the one place where they differ.
- */
+/* Gives the buffer to whoever is there. @published: the record at the head as well. */
 static int hand_over(struct krepis_endpoint *ep, struct krepis_buffer *buffer,
-		     uint32_t generation, const struct krepis_desc *what)
+		     struct krepis_handle handle, const struct krepis_desc *what, bool *published)
 {
-	struct krepis_desc *desc = &ep->desc[buffer->index];
 	int err;
 
 	krepis_poison(buffer->data, ep->geometry.buffer_size);
 	do {
-		err = krepis_own_publish(desc, generation, &ep->info->live, ep->slots, what);
+		err = krepis_owner_publish(ep, handle, what, published);
 		if (!err)
 			return 0;
 		/* Nobody is there: why, or has somebody come just now? */
@@ -343,8 +344,11 @@ static int publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer, uin
 		   uint16_t type, uint32_t len, uint32_t flags, int64_t deadline)
 {
 	struct krepis_handle handle = { .index = buffer->index, .generation = generation };
-	struct krepis_desc what = { .len = len, .type = type, .flags = (uint16_t)flags };
+	struct krepis_desc what = {
+		.len = len, .type = type, .flags = flags & KREPIS_MSG_CRC32C,
+	};
 	uint8_t *record;
+	bool published;
 	int err;
 
 	err = room_for(ep, krepis_record_bytes(sizeof(handle)), deadline);
@@ -359,12 +363,16 @@ static int publish(struct krepis_endpoint *ep, struct krepis_buffer *buffer, uin
 	flush(ep);
 	what.sequence = ep->sender.w.head;
 	record = at_head(ep);
-	krepis_ring_describe(record, sizeof(handle), type, (uint16_t)(flags | KREPIS_MSG_BUFFER));
+	krepis_ring_describe(record, sizeof(handle), type, what.flags | KREPIS_MSG_BUFFER);
 	memcpy(record + sizeof(struct krepis_record), &handle, sizeof(handle));
-	err = hand_over(ep, buffer, generation, &what);
+	err = hand_over(ep, buffer, handle, &what, &published);
 	if (err)
 		return err;
 	append(ep, sizeof(handle), len);
+	if (unlikely(published)) {
+		ep->sender.w.published = ep->sender.w.head;
+		count_sent(ep);
+	}
 	flush(ep);
 	return 0;
 }
@@ -379,7 +387,7 @@ KREPIS_API int krepis_publish(struct krepis_endpoint *ep, struct krepis_buffer *
 	err = sender_check(ep);
 	if (err)
 		return err;
-	if (buffer->endpoint != ep || (flags & ~KREPIS_MSG_CRC32C))
+	if (buffer->endpoint != ep || (flags & ~(KREPIS_MSG_CRC32C | KREPIS_PUBLISH_RETURN)))
 		return -EINVAL;
 	if (len > ep->geometry.buffer_size)
 		return -EMSGSIZE;
@@ -389,6 +397,10 @@ KREPIS_API int krepis_publish(struct krepis_endpoint *ep, struct krepis_buffer *
 	if (!krepis_cas(&buffer->life, &acquired, krepis_life(generation, 2)))
 		return -EPERM;
 	err = publish(ep, buffer, generation, type, (uint32_t)len, flags, deadline);
+	if (!err && (flags & KREPIS_PUBLISH_RETURN)) {
+		krepis_store_release(&buffer->life, krepis_life(generation, KREPIS_LENT));
+		return 0;
+	}
 	krepis_store_release(&buffer->life, krepis_life(generation, !!err));
 	if (!err)
 		krepis_pool_published(ep, buffer);

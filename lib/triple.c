@@ -11,6 +11,12 @@ static __u32 *own_note(struct krepis_endpoint *ep)
 	return ep->role == KREPIS_PRODUCER ? &ep->producer->back : &ep->consumer->front;
 }
 
+/* A triple's buffers have one life. */
+static struct krepis_handle own_handle(const struct krepis_endpoint *ep)
+{
+	return (struct krepis_handle){ .index = ep->triple.index, .generation = 1 };
+}
+
 static inline void *triple_data(const struct krepis_endpoint *ep, uint32_t index)
 {
 	return ep->payload + index * ep->layout.stride;
@@ -101,10 +107,31 @@ KREPIS_API int krepis_triple_begin(struct krepis_endpoint *ep, void **data)
 	return 0;
 }
 
-KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, size_t len)
+/* Return: the next buffer, or an error. */
+static int publish(struct krepis_endpoint *ep, uint16_t type, uint32_t len)
 {
 	struct triple *t = &ep->triple;
 	struct krepis_desc *desc = &ep->desc[t->index];
+
+	krepis_write(&desc->len, len);
+	krepis_write(&desc->type, type);
+	krepis_write(&desc->sequence, ++t->count);
+	return krepis_triple_publish(ep->exchange, own_note(ep), t->index, (uint32_t)t->count);
+}
+
+/* The same by the kernel, which also wakes. */
+static int hand_over(struct krepis_endpoint *ep, uint16_t type, uint32_t len)
+{
+	struct krepis_handoff args = {
+		.size = sizeof(args), .handle = own_handle(ep), .len = len, .type = type,
+	};
+
+	return ep->backend->handoff(ep, &args);
+}
+
+KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, size_t len)
+{
+	struct triple *t = &ep->triple;
 	int err = triple_check(ep, KREPIS_PRODUCER);
 
 	if (unlikely(err))
@@ -115,10 +142,8 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 		return -EMSGSIZE;
 	t->begun = false;
 	krepis_poison(triple_data(ep, t->index), ep->geometry.buffer_size);
-	krepis_write(&desc->len, (uint32_t)len);
-	krepis_write(&desc->type, type);
-	krepis_write(&desc->sequence, ++t->count);
-	err = krepis_triple_publish(ep->exchange, own_note(ep), t->index, (uint32_t)t->count);
+	err = krepis_enforced(ep) ? hand_over(ep, type, (uint32_t)len) :
+				    publish(ep, type, (uint32_t)len);
 	if (unlikely(err < 0)) {
 		ep->broken = err;
 		return err;
@@ -126,8 +151,21 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 	t->index = (uint32_t)err;
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
-	krepis_notify_consumers(ep);
+	if (likely(!krepis_enforced(ep)))
+		krepis_notify_consumers(ep);
 	return 0;
+}
+
+/* Return: the buffer that was in the middle, with its publication number; or an error. */
+static int exchange(struct krepis_endpoint *ep, uint32_t *number)
+{
+	int index;
+
+	if (likely(!krepis_enforced(ep)))
+		return krepis_triple_take(ep->exchange, own_note(ep), ep->triple.index, number);
+	index = ep->backend->change(ep, KREPIS_IOC_RELEASE, own_handle(ep));
+	*number = index < 0 ? 0 : (uint32_t)krepis_read(&ep->desc[index].sequence);
+	return index;
 }
 
 /* The middle buffer is fresh: take it. */
@@ -137,7 +175,7 @@ static int take(struct krepis_endpoint *ep)
 	uint32_t number, before = (uint32_t)t->count;
 	int index, err;
 
-	index = krepis_triple_take(ep->exchange, own_note(ep), t->index, &number);
+	index = exchange(ep, &number);
 	err = index < 0 ? index : 0;
 	if (!err) {
 		t->index = (uint32_t)index;

@@ -460,7 +460,8 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_bu
  * @buffer:   from krepis_acquire(). It is theirs from now on: do not touch it
  * @type:     any number
  * @len:      bytes of payload, at most krepis_buffer_size()
- * @flags:    KREPIS_MSG_CRC32C: checksum the payload for krepis_msg_verify()
+ * @flags:    KREPIS_MSG_CRC32C: checksum the payload for krepis_msg_verify();
+ *	      KREPIS_PUBLISH_RETURN
  * @deadline: how long to wait for room in the ring
  *
  * On error the buffer is still the caller's.
@@ -471,6 +472,27 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_bu
  */
 KREPIS_API int krepis_publish(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer,
 			      uint16_t type, size_t len, uint32_t flags, int64_t deadline);
+
+/*
+ * A flag of krepis_publish(): no krepis_acquire() gets the buffer when the consumers
+ * have released it. It waits for krepis_take_back().
+ */
+#define KREPIS_PUBLISH_RETURN	(1U << 16)
+
+/**
+ * krepis_take_back - owns a buffer again that was published with KREPIS_PUBLISH_RETURN
+ * @endpoint: the one that published it
+ * @buffer:   the same buffer
+ * @deadline: how long to wait until all consumers have released it
+ *
+ * It holds what was published; on an exclusive channel what the consumer made of
+ * it. A consumer that dies releases.
+ *
+ * Errors: -EPERM the buffer was not published so; -EINVAL another endpoint's; -EAGAIN
+ * it is still held under KREPIS_NOWAIT.
+ */
+KREPIS_API int krepis_take_back(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer,
+				int64_t deadline);
 
 /**
  * krepis_abandon - puts an acquired buffer back unused
@@ -599,6 +621,19 @@ KREPIS_API int krepis_msg_get(const struct krepis_msg *msg);
 KREPIS_API int krepis_msg_put(const struct krepis_msg *msg);
 
 /**
+ * krepis_msg_edit - the payload of a message, to be changed in place
+ * @msg:  in a buffer of an exclusive channel (KREPIS_F_EXCLUSIVE), and held
+ * @data: the whole buffer, until its release
+ *
+ * Nobody else sees the buffer meanwhile. The producer that published it with
+ * KREPIS_PUBLISH_RETURN gets the result.
+ *
+ * Errors: -EINVAL an inline message; -EACCES the channel is not exclusive; -EPERM
+ * released already.
+ */
+KREPIS_API int krepis_msg_edit(const struct krepis_msg *msg, void **data);
+
+/**
  * krepis_msg_verify - compares the payload with its checksum
  * @msg: any message
  *
@@ -663,6 +698,20 @@ KREPIS_API uint32_t krepis_crc32c(uint32_t crc, const void *data, size_t len);
  * Return: the checksum of what was copied.
  */
 KREPIS_API uint32_t krepis_copy_crc32c(uint32_t crc, void *dst, const void *src, size_t len);
+
+/**
+ * krepis_fault_explain - why an access to a buffer failed
+ * @address: siginfo_t.si_addr of a SIGBUS
+ * @text:    room for @size bytes, gets a sentence
+ * @size:    160 is enough
+ *
+ * Who touches a buffer of an enforced channel that is not his gets SIGBUS. For the
+ * handler of that signal, in the thread that it came to.
+ *
+ * Errors: -ENOENT the address is in no buffer of an endpoint of this process; -EAGAIN
+ * another thread is attaching or detaching.
+ */
+KREPIS_API int krepis_fault_explain(const void *address, char *text, size_t size);
 
 /**
  * krepis_strerror - what an error of this library means

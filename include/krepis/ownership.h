@@ -337,23 +337,38 @@ static inline void krepis_own_recover(struct krepis_desc *desc, __u64 head)
 		krepis_own_evict(desc, generation);
 }
 
+/* The life in which consumer @bit holds the buffer, or 0. */
+static inline __u32 krepis_own_held(struct krepis_desc *desc, __u32 bit)
+{
+	__u64 word = krepis_load_acquire(&desc->word);
+
+	if (krepis_own_state(word) != KREPIS_OWNED_CONSUMER ||
+	    !(krepis_load_acquire(&desc->holders) & bit))
+		return 0;
+	return krepis_own_generation(word);
+}
+
 /*
  * Consumer @bit has attached and reads from @position on. A producer that saw
  * the live bit before may have granted it buffers whose records stand in front of that:
  * it will never read them, so it lets go. The sequence is read after the hold
  * was seen, for the reason given at krepis_own_resolve().
+ *
+ * Return: the life in which the consumer holds such a buffer, or 0.
  */
+static inline __u32 krepis_own_unread(struct krepis_desc *desc, __u32 bit, __u64 position)
+{
+	__u32 generation = krepis_own_held(desc, bit);
+
+	return generation && (__s64)(krepis_read(&desc->sequence) - position) < 0 ? generation : 0;
+}
+
 static inline void krepis_own_forgo(struct krepis_desc *desc, __u32 bit, __u64 position,
 				    bool overwrite)
 {
-	__u64 word = krepis_load_acquire(&desc->word);
-	__u32 generation = krepis_own_generation(word);
+	__u32 generation = krepis_own_unread(desc, bit, position);
 
-	if (krepis_own_state(word) != KREPIS_OWNED_CONSUMER ||
-	    !(krepis_load_acquire(&desc->holders) & bit) ||
-	    (__s64)(krepis_read(&desc->sequence) - position) >= 0)
-		return;
-	if (!overwrite || krepis_own_take(desc, generation, bit))
+	if (generation && (!overwrite || krepis_own_take(desc, generation, bit)))
 		krepis_own_drop(desc, generation, bit);
 }
 

@@ -397,7 +397,7 @@ static void unknown_flags_are_not_published(void **state)
 
 	(void)state;
 	for (unsigned int bit = 0; bit < 32; bit++) {
-		if (1U << bit != KREPIS_MSG_CRC32C)
+		if (!(1U << bit & (KREPIS_MSG_CRC32C | KREPIS_PUBLISH_RETURN)))
 			publish_is_refused(p.producer, buffer, 1, 1U << bit, EINVAL);
 	}
 	publish(p.producer, buffer, 1);

@@ -56,8 +56,39 @@ static void every_unknown_flag_is_refused(void **state)
 	for (unsigned int bit = 0; bit < 32; bit++) {
 		if (1U << bit & ~KREPIS_F_ALL)
 			assert_error(WITH(ring, flags, 1U << bit), EINVAL);
-		assert_error(WITH(triple, flags, 1U << bit), EINVAL);
+		if (1U << bit != KREPIS_F_ENFORCED)
+			assert_error(WITH(triple, flags, 1U << bit), EINVAL);
 	}
+}
+
+static void rings_and_triples_may_be_enforced(void **state)
+{
+	(void)state;
+	assert_ok(WITH(ring, flags, KREPIS_F_ENFORCED));
+	assert_ok(WITH(triple, flags, KREPIS_F_ENFORCED));
+}
+
+static void an_exclusive_ring_is_enforced_and_has_one_consumer_and_buffers(void **state)
+{
+	struct krepis_geometry g = ring;
+
+	(void)state;
+	g.flags = KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE;
+	g.max_consumers = 1;
+	assert_ok(krepis_geometry_check(&g));
+	g.flags = KREPIS_F_EXCLUSIVE;
+	assert_error(krepis_geometry_check(&g), EINVAL);
+	g.flags = KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE;
+	g.max_consumers = 2;
+	assert_error(krepis_geometry_check(&g), EINVAL);
+	g.max_consumers = 1;
+	g.backpressure = KREPIS_OVERWRITE;
+	assert_error(krepis_geometry_check(&g), EINVAL);
+	g.backpressure = KREPIS_BLOCK;
+	g.flags |= KREPIS_F_NO_BUFFERS;
+	g.buffer_count = 0;
+	g.buffer_size = 0;
+	assert_error(krepis_geometry_check(&g), EINVAL);
 }
 
 static void page_sizes_are_powers_of_two_from_4_to_64_kib(void **state)
@@ -320,6 +351,8 @@ int main(void)
 		CLAIM(a_ring_and_a_triple_are_accepted),
 		CLAIM(every_kind_but_the_two_is_refused),
 		CLAIM(every_unknown_flag_is_refused),
+		CLAIM(rings_and_triples_may_be_enforced),
+		CLAIM(an_exclusive_ring_is_enforced_and_has_one_consumer_and_buffers),
 		CLAIM(page_sizes_are_powers_of_two_from_4_to_64_kib),
 		CLAIM(a_ring_is_a_power_of_two_from_4_kib_to_1_gib),
 		CLAIM(a_ring_smaller_than_a_page_is_refused),

@@ -167,6 +167,19 @@ bool on_kmod(void)
 	return kmod;
 }
 
+bool enforced(void)
+{
+	return getenv("KREPIS_TEST_ENFORCED");
+}
+
+void only_cooperative(const char *why)
+{
+	if (!enforced())
+		return;
+	printf("# only in cooperative channels: %s\n", why);
+	skip();
+}
+
 void only_on_shm(const char *why)
 {
 	if (!kmod)
@@ -257,9 +270,14 @@ void pause_for(uint64_t ns)
 
 struct krepis_channel *anonymous(const struct krepis_channel_options *options)
 {
+	struct krepis_channel_options own = { .size = sizeof(own) };
 	struct krepis_channel *channel;
 
-	must(!krepis_channel_create(NULL, options, &channel));
+	if (options)
+		own = *options;
+	if (enforced())
+		own.flags |= KREPIS_F_ENFORCED;
+	must(!krepis_channel_create(NULL, &own, &channel));
 	return channel;
 }
 

@@ -51,6 +51,10 @@ const char *directory(void);
 bool on_kmod(void);
 /* For a claim that means nothing on kmod, for the reason @why: skips it there. */
 void only_on_shm(const char *why);
+/* $KREPIS_TEST_ENFORCED: anonymous() makes enforced channels. */
+bool enforced(void);
+/* For a claim that means nothing there, for the reason @why. */
+void only_cooperative(const char *why);
 /* How many entries stand in it. */
 unsigned int directory_entries(void);
 

@@ -112,6 +112,7 @@ static inline struct view view_of(struct krepis_channel *channel)
 	struct view v = { .geometry = status_of(channel).geometry, .own = { -1, -1 },
 			  .channel = krepis_channel_fd(channel) };
 
+	only_cooperative("a peer writes what only the kernel can write there");
 	v.layout = krepis_layout(&v.geometry);
 	v.base = mmap(NULL, v.layout.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(v.base != MAP_FAILED);

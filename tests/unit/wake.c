@@ -290,7 +290,8 @@ static void a_reader_of_values_is_woken(void **state)
 			longest = now_ns() - start;
 		pause_for(random_below(20000));
 	}
-	assert_true(counters_of(producer).wakes > 0);
+	/* Of an enforced triple the kernel wakes while it hands over. */
+	assert_true(enforced() || counters_of(producer).wakes > 0);
 	krepis_detach(producer);
 	join_child(child);
 	assert_true(longest < TOO_LONG);
