@@ -541,10 +541,14 @@ static void work_under_attack(const struct krepis_channel_options *options,
 
 static void regions_under_attack(const struct krepis_channel_options *options)
 {
-	struct krepis_channel *channel = anonymous(options);
-	struct krepis_geometry geometry = status_of(channel).geometry;
-	struct krepis_layout l = krepis_layout(&geometry);
+	struct krepis_geometry geometry;
+	struct krepis_channel *channel;
+	struct krepis_layout l;
 
+	only_cooperative("a peer writes what only the kernel can write there");
+	channel = anonymous(options);
+	geometry = status_of(channel).geometry;
+	l = krepis_layout(&geometry);
 	krepis_channel_close(channel);
 	/* Each region alone, so that each is hit often; then all at once. */
 	work_under_attack(options, KREPIS_PRODUCER, l.producer,
