@@ -33,6 +33,18 @@ static struct krepis_desc *desc_of(struct krepis_channel *ch, struct krepis_hand
 	return &ch->desc[array_index_nospec(handle.index, ch->geometry.buffer_count)];
 }
 
+/* The producer has published: tells the consumers that sleep. */
+static void wake_sleepers(struct krepis_endpoint *ep)
+{
+	u32 asleep;
+
+	/* Pairs with the sleeper's, after it announced itself. */
+	smp_mb();
+	asleep = krepis_sleepers(ep->channel);
+	if (asleep)
+		krepis_wake(ep, asleep);
+}
+
 /* -------------------------------------------------------------------- triple */
 
 /*
@@ -67,9 +79,7 @@ static int publish_value(struct krepis_endpoint *ep, struct krepis_desc *desc,
 	WRITE_ONCE(desc->type, what->type);
 	WRITE_ONCE(desc->sequence, count);
 	err = krepis_triple_publish(ch->exchange, krepis_held(ep), what->handle.index, (u32)count);
-	/* Pairs with the sleeper's, after it announced itself. */
-	smp_mb();
-	krepis_wake(ep, krepis_sleepers(ch));
+	wake_sleepers(ep);
 	return err;
 }
 
@@ -93,12 +103,9 @@ static int take_value(struct krepis_endpoint *ep, struct krepis_handle handle)
 /* The record at @at, of a handle, is the last one from now on. */
 static void publish_record(struct krepis_endpoint *ep, u64 at)
 {
-	struct krepis_channel *ch = ep->channel;
-
-	krepis_ring_publish(ch->producer, at + krepis_record_bytes(sizeof(struct krepis_handle)));
-	/* Pairs with the sleeper's, after it announced itself. */
-	smp_mb();
-	krepis_wake(ep, krepis_sleepers(ch));
+	krepis_ring_publish(ep->channel->producer,
+			    at + krepis_record_bytes(sizeof(struct krepis_handle)));
+	wake_sleepers(ep);
 }
 
 static int give(struct krepis_endpoint *ep, struct krepis_desc *desc,
