@@ -14,7 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <linux/krepis.h>
+#include <krepis/krepis.h>
 
 static inline const char *test_directory(void)
 {
@@ -34,6 +34,17 @@ static inline bool on_kmod(void)
 	struct statfs fs;
 
 	return !statfs(test_directory(), &fs) && fs.f_type == KREPIS_SUPER_MAGIC;
+}
+
+/* A channel of that backend, and enforced if $KREPIS_TEST_ENFORCED is set. */
+static inline int create_channel(const struct krepis_channel_options *options,
+				 struct krepis_channel **channel)
+{
+	struct krepis_channel_options own = *options;
+
+	if (getenv("KREPIS_TEST_ENFORCED"))
+		own.flags |= KREPIS_F_ENFORCED;
+	return krepis_channel_create(NULL, &own, channel);
 }
 
 /* How many times slower than a machine this one is, at most. */

@@ -103,7 +103,7 @@ static void begin(void)
 	survivor = NULL;
 	witness = NULL;
 	memset(&spy, 0, sizeof(spy));
-	SUCCEED(krepis_channel_create(NULL, op->options, &channel));
+	SUCCEED(create_channel(op->options, &channel));
 	SUCCEED(spy_open(&spy, channel));
 	path.shadow = realloc(path.shadow, spy.layout.ring);
 	REQUIRE(path.shadow, "no memory");

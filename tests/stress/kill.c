@@ -557,7 +557,7 @@ static void run(struct supervisor *s, unsigned int kills, int64_t deadline)
 	s->worst_ns = 0;
 	s->board = mmap(NULL, sizeof(*s->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);
-	if (s->board == MAP_FAILED || krepis_channel_create(NULL, &s->round->options, &s->channel) ||
+	if (s->board == MAP_FAILED || create_channel(&s->round->options, &s->channel) ||
 	    spy_open(&s->spy, s->channel)) {
 		printf("not ok %u - %s: cannot make a channel\n", s->test, s->round->name);
 		exit(1);

@@ -89,15 +89,16 @@ static inline int spy_endpoint(struct spy *spy)
 /* Return: 0, or -errno. */
 static inline int spy_look(struct spy *spy)
 {
+	bool enforced = spy->geometry.flags & KREPIS_F_ENFORCED;
+	int prot = enforced ? PROT_READ : PROT_READ | PROT_WRITE;
 	const struct krepis_layout *l = &spy->layout;
 	int fd = spy->kmod ? spy_endpoint(spy) : 0;
 
 	if (!spy->kmod)
 		return 0;
-	if (fd < 0 || mmap(spy->base, l->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) ==
-	    MAP_FAILED || mmap(spy->base + l->descriptors, l->ring - l->descriptors,
-			       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-			       (off_t)l->descriptors) == MAP_FAILED)
+	if (fd < 0 || mmap(spy->base, l->payload, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED || mmap(spy->base + l->descriptors, l->ring - l->descriptors, prot,
+			       MAP_SHARED | MAP_FIXED, fd, (off_t)l->descriptors) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
