@@ -75,6 +75,9 @@ static void take(void)
 
 	for (i = 0; i < op->take; i++)
 		REQUIRE(received(krepis_recv(survivor, &msg, KREPIS_NOWAIT), &msg), "gone early");
+	/* There the kernel is, and ends what it began. */
+	if (spy.geometry.flags & KREPIS_F_ENFORCED)
+		return;
 	/* As if the other were in krepis_publish() when it is killed. */
 	for (i = 0; op->other == KREPIS_PRODUCER && i < BUFFERS; i++) {
 		if (!krepis_own_lock(&spy.desc[i], spy.desc[i].generation))
