@@ -248,16 +248,21 @@ static struct file *endpoint_file(struct file *of, const struct file_operations 
 
 static struct krepis_endpoint *endpoint_alloc(struct krepis_channel *ch, u32 role)
 {
-	struct krepis_endpoint *ep = kzalloc(sizeof(*ep), KREPIS_GFP);
+	const struct krepis_endpoint like = { .channel = ch, .role = role };
+	bool pages = krepis_gives_pages(&like);
+	struct krepis_endpoint *ep;
 
-	if (ep) {
-		ep->channel = ch;
-		ep->role = role;
+	ep = kzalloc(pages ? sizeof(*ep) : offsetof(struct krepis_endpoint, pages), KREPIS_GFP);
+	if (!ep)
+		return NULL;
+	ep->channel = ch;
+	ep->role = role;
+	refcount_set(&ep->views, 1);
+	if (pages) {
 		init_rwsem(&ep->pages);
 		address_space_init_once(&ep->mapping);
 		ep->mapping.host = ch->inode;
 		ep->mapping.a_ops = &krepis_aops;
-		refcount_set(&ep->views, 1);
 	}
 	return ep;
 }

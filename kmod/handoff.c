@@ -53,13 +53,14 @@ static void wake_sleepers(struct krepis_endpoint *ep)
  */
 static int give_up(struct krepis_endpoint *ep, struct krepis_handle handle)
 {
-	u32 *held = krepis_held(ep), index = handle.index;
+	u32 index = handle.index, had;
 
-	down_write(&ep->pages);
-	if (cmpxchg(held, index, KREPIS_TRIPLE_BUFFERS) != index)
-		index = KREPIS_TRIPLE_BUFFERS;
-	up_write(&ep->pages);
-	return index < KREPIS_TRIPLE_BUFFERS ? 0 : -EPERM;
+	if (krepis_gives_pages(ep))
+		down_write(&ep->pages);
+	had = cmpxchg(krepis_held(ep), index, KREPIS_TRIPLE_BUFFERS);
+	if (krepis_gives_pages(ep))
+		up_write(&ep->pages);
+	return had == index ? 0 : -EPERM;
 }
 
 /* The producer's value becomes the latest one. Return: its next buffer, or -EPERM. */

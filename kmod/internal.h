@@ -122,9 +122,6 @@ struct krepis_inode {
 
 /**
  * struct krepis_endpoint - who is attached to a slot
- * @pages:	enforced: held for reading by a fault that looks who has a buffer and
- *		maps it, for writing by who takes one away
- * @mapping:	enforced: where its mappings of buffers hang that can be taken away
  * @views:	its files
  * @number:	of the slot
  * @bit:	consumer: 1 << its number
@@ -132,11 +129,13 @@ struct krepis_inode {
  * @peers:	how many had ever been there
  * @orderly:	DETACH was called: it does not count as a death
  * @stopped:	its own side has shut down: who polls shall look
+ * @pages:	held for reading by a fault that looks who has a buffer and maps it, for
+ *		writing by who takes one away. This and the next are only there if
+ *		krepis_gives_pages()
+ * @mapping:	where its mappings of buffers hang
  */
 struct krepis_endpoint {
 	struct krepis_channel *channel;
-	struct rw_semaphore pages;
-	struct address_space mapping;
 	refcount_t views;
 	u32 role;
 	u32 number;
@@ -145,6 +144,8 @@ struct krepis_endpoint {
 	bool had_peer;
 	bool orderly;
 	bool stopped;
+	struct rw_semaphore pages;
+	struct address_space mapping;
 };
 
 /**

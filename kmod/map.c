@@ -68,8 +68,8 @@ static bool has(const struct krepis_endpoint *ep, u32 index)
 
 /* A row of pages. */
 struct row {
+	struct vm_area_struct *vma;
 	unsigned long pfn;
-	pgprot_t prot;
 };
 
 static int set_entry(pte_t *pte, unsigned long addr, void *data)
@@ -78,7 +78,8 @@ static int set_entry(pte_t *pte, unsigned long addr, void *data)
 
 	/* Another thread's fault may have been first. */
 	if (pte_none(ptep_get(pte)))
-		set_pte_at(current->mm, addr, pte, pte_mkspecial(pfn_pte(row->pfn, row->prot)));
+		set_pte_at(row->vma->vm_mm, addr, pte,
+			   pte_mkspecial(pfn_pte(row->pfn, row->vma->vm_page_prot)));
 	row->pfn++;
 	return 0;
 }
@@ -90,7 +91,7 @@ static int map_pages(struct vm_area_struct *vma, struct address_space *pages, un
 	while (start < end && !fatal_signal_pending(current)) {
 		/* It stays without our reference: nobody takes a channel's pages away. */
 		struct page *page = find_get_page(pages, start >> PAGE_SHIFT);
-		struct row row = { .prot = vma->vm_page_prot };
+		struct row row = { .vma = vma };
 		unsigned long rest;
 		int err;
 
