@@ -88,13 +88,17 @@ static int set_entry(pte_t *pte, unsigned long addr, void *data)
 static int map_pages(struct vm_area_struct *vma, struct address_space *pages, unsigned long addr,
 		     u64 start, u64 end)
 {
-	while (start < end && !fatal_signal_pending(current)) {
-		/* It stays without our reference: nobody takes a channel's pages away. */
-		struct page *page = find_get_page(pages, start >> PAGE_SHIFT);
+	while (start < end) {
 		struct row row = { .vma = vma };
 		unsigned long rest;
+		struct page *page;
 		int err;
 
+		/* An error: else a copy by the kernel would fault here for ever, and never die. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		/* It stays without our reference: nobody takes a channel's pages away. */
+		page = find_get_page(pages, start >> PAGE_SHIFT);
 		if (!page)
 			return -EFAULT;
 		row.pfn = page_to_pfn(page);
