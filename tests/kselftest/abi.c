@@ -34,6 +34,7 @@ FIXTURE(command)
 
 /*
  * @where:	a descriptor that the command is for
+ * @shape:	flags of the channel, which overwrites if it has any
  * @known:	flags that exist
  * @zero:	places of the reserved 4-byte words
  */
@@ -42,6 +43,7 @@ FIXTURE_VARIANT(command)
 	unsigned int cmd;
 	__u32 size;
 	enum where where;
+	__u32 shape;
 	__u32 known;
 	unsigned int zero[4];
 	union any args;
@@ -117,7 +119,7 @@ FIXTURE_VARIANT_ADD(command, wake_by_consumer)
 FIXTURE_VARIANT_ADD(command, handoff)
 {
 	.cmd = KREPIS_IOC_HANDOFF, .size = sizeof(struct krepis_handoff), .where = PRODUCER,
-	.known = KREPIS_HANDOFF_WAKE,
+	.known = KREPIS_HANDOFF_WAKE | KREPIS_HANDOFF_PUBLISH,
 	.args.handoff = { .handle = { 1, 1 }, .len = 8, .type = 3,
 			  .msg_flags = KREPIS_MSG_CRC32C, .crc32c = 4, .sequence = 5 },
 	.zero = { offsetof(struct krepis_handoff, reserved) },
@@ -126,6 +128,20 @@ FIXTURE_VARIANT_ADD(command, handoff)
 FIXTURE_VARIANT_ADD(command, release)
 {
 	.cmd = KREPIS_IOC_RELEASE, .size = sizeof(struct krepis_release_args), .where = CONSUMER,
+	.args.release.handle = { 0, 1 },
+};
+
+FIXTURE_VARIANT_ADD(command, take)
+{
+	.cmd = KREPIS_IOC_TAKE, .size = sizeof(struct krepis_release_args), .where = CONSUMER,
+	.shape = KREPIS_F_ENFORCED,
+	.args.release.handle = { 0, 1 },
+};
+
+FIXTURE_VARIANT_ADD(command, evict)
+{
+	.cmd = KREPIS_IOC_EVICT, .size = sizeof(struct krepis_release_args), .where = PRODUCER,
+	.shape = KREPIS_F_ENFORCED,
 	.args.release.handle = { 0, 1 },
 };
 
@@ -145,6 +161,10 @@ FIXTURE_SETUP(command)
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, area);
+	if (variant->shape) {
+		g.flags = variant->shape;
+		g.backpressure = KREPIS_OVERWRITE;
+	}
 	self->end = area + 2 * PAGE;
 	ASSERT_EQ(0, mprotect(self->end, PAGE, PROT_NONE));
 	self->fd[EMPTY] = new_file(O_RDWR);
@@ -156,7 +176,7 @@ FIXTURE_SETUP(command)
 	self->fd[PRODUCER] = self->producer.fd;
 	self->fd[CONSUMER] = self->consumer.fd;
 	ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));
-	picture_take(&self->before, &self->producer);
+	picture_take(&self->before, &self->consumer);
 	self->next = next_fd();
 }
 
@@ -169,7 +189,7 @@ static bool unchanged(FIXTURE_DATA(command) *self)
 	struct krepis_info_query q;
 
 	return query(self->fd[EMPTY], &q) == -EBADFD && next_fd() == self->next &&
-	       picture_holds(&self->before, &self->producer);
+	       picture_holds(&self->before, &self->consumer);
 }
 
 /*
@@ -393,7 +413,7 @@ TEST(unknown_commands_are_unknown)
 
 	ASSERT_LE(0, fd[1]);
 	for (nr = 0; nr < 256; nr++) {
-		if (nr >= 1 && nr <= 10)
+		if (nr >= 1 && nr <= _IOC_NR(KREPIS_IOC_EVICT))
 			continue;
 		for (i = 0; i < 2; i++) {
 			EXPECT_EQ(-ENOTTY, command(fd[i], _IOWR(KREPIS_IOC, nr, __u32), page))

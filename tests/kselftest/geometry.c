@@ -60,7 +60,7 @@ static const struct change ring_changes[] = {
 	{ "unknown kind", FIELD(kind), 3, -EINVAL },
 	{ "largest kind", FIELD(kind), ~0U, -EINVAL },
 	{ "triple's kind alone", FIELD(kind), KREPIS_TRIPLE, -EINVAL },
-	{ "unknown flag", FIELD(flags), 1U << 1, -EINVAL },
+	{ "unknown flag", FIELD(flags), 1U << 3, -EINVAL },
 	{ "highest flag", FIELD(flags), 1U << 31, -EINVAL },
 	{ "no buffers, beside buffers", FIELD(flags), KREPIS_F_NO_BUFFERS, -EINVAL },
 	{ "unknown backpressure", FIELD(backpressure), 3, -EINVAL },
@@ -96,7 +96,10 @@ static const struct change ring_changes[] = {
 
 static const struct change triple_changes[] = {
 	{ "ring's kind alone", FIELD(kind), KREPIS_RING, -EINVAL },
-	{ "flags", FIELD(flags), KREPIS_F_NO_BUFFERS, -EINVAL },
+	{ "no buffers", FIELD(flags), KREPIS_F_NO_BUFFERS, -EINVAL },
+	{ "exclusive buffers", FIELD(flags), KREPIS_F_EXCLUSIVE, -EINVAL },
+	{ "enforced and exclusive", FIELD(flags), KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE, -EINVAL },
+	{ "unknown flag", FIELD(flags), 1U << 3, -EINVAL },
 	{ "backpressure", FIELD(backpressure), KREPIS_FAIL, -EINVAL },
 	{ "two consumers", FIELD(max_consumers), 2, -EINVAL },
 	{ "inline bytes", FIELD(inline_max), 8, -EINVAL },
@@ -105,6 +108,25 @@ static const struct change triple_changes[] = {
 	{ "a ring", FIELD(ring_size), PAGE, -EINVAL },
 	{ "empty buffers", FIELD(buffer_size), 0, -EINVAL },
 	{ "buffers too large", FIELD(buffer_size), KREPIS_MAX_BUFFER_SIZE + 1, -E2BIG },
+};
+
+/* Of a ring whose one consumer may write. */
+static const struct change exclusive_changes[] = {
+	{ "exclusive, not enforced", FIELD(flags), KREPIS_F_EXCLUSIVE, -EINVAL },
+	{ "without buffers", FIELD(flags), KREPIS_F_ALL, -EINVAL },
+	{ "two consumers", FIELD(max_consumers), 2, -EINVAL },
+	{ "most consumers", FIELD(max_consumers), KREPIS_MAX_CONSUMERS, -EINVAL },
+	{ "overwrite", FIELD(backpressure), KREPIS_OVERWRITE, -EINVAL },
+	{ "triple's kind alone", FIELD(kind), KREPIS_TRIPLE, -EINVAL },
+};
+
+/* Of an enforced triple. */
+static const struct change enforced_triple_changes[] = {
+	{ "exclusive", FIELD(flags), KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE, -EINVAL },
+	{ "without buffers", FIELD(flags), KREPIS_F_ENFORCED | KREPIS_F_NO_BUFFERS, -EINVAL },
+	{ "two consumers", FIELD(max_consumers), 2, -EINVAL },
+	{ "overwrite", FIELD(backpressure), KREPIS_OVERWRITE, -EINVAL },
+	{ "four buffers", FIELD(buffer_count), 4, -EINVAL },
 };
 
 static struct krepis_geometry changed(struct krepis_geometry g, const struct change *c)
@@ -135,6 +157,28 @@ TEST_F(shape, triple_with_one_field_wrong_is_refused)
 {
 	EXPECT_REFUSED(small_triple(), triple_changes);
 	EXPECT_TRUE(still_empty(self));
+}
+
+TEST_F(shape, exclusive_ring_with_one_field_wrong_is_refused)
+{
+	struct krepis_geometry g = small_ring();
+
+	g.flags = KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE;
+	g.max_consumers = 1;
+	EXPECT_REFUSED(g, exclusive_changes);
+	EXPECT_TRUE(still_empty(self));
+	/* What they differ from is taken. */
+	EXPECT_EQ(0, setup(new_file(O_RDWR), &g));
+}
+
+TEST_F(shape, enforced_triple_with_one_field_wrong_is_refused)
+{
+	struct krepis_geometry g = small_triple();
+
+	g.flags = KREPIS_F_ENFORCED;
+	EXPECT_REFUSED(g, enforced_triple_changes);
+	EXPECT_TRUE(still_empty(self));
+	EXPECT_EQ(0, setup(new_file(O_RDWR), &g));
 }
 
 TEST_F(shape, more_than_any_machine_has_is_refused)
@@ -225,6 +269,25 @@ FIXTURE_VARIANT_ADD(taken, many_buffers) RING(.buffer_count = 10000);
 FIXTURE_VARIANT_ADD(taken, odd_buffers) RING(.buffer_count = 3, .buffer_size = 3 * PAGE + 1);
 FIXTURE_VARIANT_ADD(taken, huge_buffers) RING(.buffer_count = 3, .buffer_size = 5 << 20);
 FIXTURE_VARIANT_ADD(taken, any_layout_id) RING(.layout_id = ~0U);
+FIXTURE_VARIANT_ADD(taken, enforced) RING(.flags = KREPIS_F_ENFORCED);
+FIXTURE_VARIANT_ADD(taken, enforced_overwrite) RING(.flags = KREPIS_F_ENFORCED,
+						    .backpressure = KREPIS_OVERWRITE);
+FIXTURE_VARIANT_ADD(taken, enforced_no_buffers) RING(.flags = KREPIS_F_ENFORCED |
+							      KREPIS_F_NO_BUFFERS,
+						     .buffer_count = 0, .buffer_size = 0);
+FIXTURE_VARIANT_ADD(taken, enforced_most_consumers) RING(.flags = KREPIS_F_ENFORCED,
+							 .max_consumers = KREPIS_MAX_CONSUMERS);
+FIXTURE_VARIANT_ADD(taken, enforced_many_buffers) RING(.flags = KREPIS_F_ENFORCED,
+						       .buffer_count = 10000);
+FIXTURE_VARIANT_ADD(taken, enforced_odd_buffers) RING(.flags = KREPIS_F_ENFORCED,
+						      .buffer_count = 3,
+						      .buffer_size = 3 * PAGE + 1);
+FIXTURE_VARIANT_ADD(taken, enforced_huge_buffers) RING(.flags = KREPIS_F_ENFORCED,
+						       .buffer_count = 3,
+						       .buffer_size = 5 << 20);
+FIXTURE_VARIANT_ADD(taken, exclusive) RING(.flags = KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE);
+FIXTURE_VARIANT_ADD(taken, exclusive_fail) RING(.flags = KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE,
+						.backpressure = KREPIS_FAIL);
 FIXTURE_VARIANT_ADD(taken, triple) { .g = {
 	.kind = KREPIS_TRIPLE, .max_consumers = 1, .page_size = PAGE, .buffer_size = 1,
 	.buffer_count = KREPIS_TRIPLE_BUFFERS,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -95,11 +96,36 @@ int handoff(int fd, __u32 index, __u32 generation, __u32 len)
 	return command(fd, KREPIS_IOC_HANDOFF, &a);
 }
 
-int release(int fd, __u32 index, __u32 generation)
+static int name_buffer(int fd, unsigned int cmd, __u32 index, __u32 generation)
 {
 	struct krepis_release_args a = { .size = sizeof(a), .handle = { index, generation } };
 
-	return command(fd, KREPIS_IOC_RELEASE, &a);
+	return command(fd, cmd, &a);
+}
+
+int release(int fd, __u32 index, __u32 generation)
+{
+	return name_buffer(fd, KREPIS_IOC_RELEASE, index, generation);
+}
+
+int take(int fd, __u32 index, __u32 generation)
+{
+	return name_buffer(fd, KREPIS_IOC_TAKE, index, generation);
+}
+
+int evict(int fd, __u32 index, __u32 generation)
+{
+	return name_buffer(fd, KREPIS_IOC_EVICT, index, generation);
+}
+
+int handoff_publish(int fd, __u32 index, __u32 generation, __u32 len, __u64 sequence)
+{
+	struct krepis_handoff a = {
+		.size = sizeof(a), .flags = KREPIS_HANDOFF_PUBLISH,
+		.handle = { index, generation }, .len = len, .sequence = sequence,
+	};
+
+	return command(fd, KREPIS_IOC_HANDOFF, &a);
 }
 
 /* ------------------------------------------------------------------ channels */
@@ -302,7 +328,7 @@ void consume(const struct side *s)
 void picture_take(struct picture *p, const struct side *s)
 {
 	query(s->fd, &p->query);
-	p->bytes = s->layout.size;
+	p->bytes = owns_pages(s) ? s->layout.payload : s->layout.size;
 	p->pages = malloc(p->bytes);
 	if (p->pages)
 		memcpy(p->pages, s->base, p->bytes);
@@ -314,6 +340,75 @@ bool picture_holds(const struct picture *p, const struct side *s)
 
 	return !query(s->fd, &q) && !memcmp(&q, &p->query, sizeof(q)) && p->pages &&
 	       !memcmp(p->pages, s->base, p->bytes);
+}
+
+/* -------------------------------------------------------------------- touching */
+
+static __thread sigjmp_buf escape;
+static __thread volatile bool armed;
+static __thread struct fault caught;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!armed) {
+		/* Nobody tries anything: it is a bug, and comes again. */
+		signal(sig, SIG_DFL);
+		return;
+	}
+	armed = false;
+	caught = (struct fault) { sig, info->si_code, info->si_addr };
+	siglongjmp(escape, 1);
+}
+
+struct fault try_access(void (*access)(void *), void *with)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+
+	/* They stay: another thread may be trying, too. */
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+	caught = (struct fault) { 0 };
+	if (!sigsetjmp(escape, 1)) {
+		armed = true;
+		access(with);
+		armed = false;
+	}
+	return caught;
+}
+
+static void load(void *p)
+{
+	(void)*(volatile char *)p;
+}
+
+/* In one, or it would be a load that fails. */
+static void store(void *p)
+{
+	__atomic_fetch_add((char *)p, 0, __ATOMIC_RELAXED);
+}
+
+struct fault fault_at(const void *p, bool write)
+{
+	return try_access(write ? store : load, (void *)(uintptr_t)p);
+}
+
+bool reads(const void *p)
+{
+	return !fault_at(p, false).signal;
+}
+
+bool writes(const void *p)
+{
+	return !fault_at(p, true).signal;
+}
+
+bool is_taken_away(const void *p)
+{
+	struct fault r = fault_at(p, false), w = fault_at(p, true);
+
+	return r.signal == SIGBUS && r.code == BUS_ADRERR && r.at == p &&
+	       w.signal == SIGBUS && w.code == BUS_ADRERR && w.at == p;
 }
 
 /* ----------------------------------------------------------- time, processes */

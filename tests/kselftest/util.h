@@ -40,6 +40,10 @@ int wait_word(int fd, __u64 at, __u32 value, __s64 deadline_ns);
 int wake(int fd, __u32 consumers, __u32 flags);
 int handoff(int fd, __u32 index, __u32 generation, __u32 len);
 int release(int fd, __u32 index, __u32 generation);
+int take(int fd, __u32 index, __u32 generation);
+int evict(int fd, __u32 index, __u32 generation);
+/* HANDOFF with KREPIS_HANDOFF_PUBLISH, of a record at @sequence. */
+int handoff_publish(int fd, __u32 index, __u32 generation, __u32 len, __u64 sequence);
 
 /* ------------------------------------------------------------------ channels */
 
@@ -92,7 +96,8 @@ void publish(const struct side *s);
 void consume(const struct side *s);
 
 /**
- * struct picture - a channel as QUERY and its pages show it
+ * struct picture - a channel as QUERY and its pages show it; of a side that has its
+ * buffers only at times, without those
  */
 struct picture {
 	struct krepis_info_query query;
@@ -103,6 +108,27 @@ struct picture {
 void picture_take(struct picture *p, const struct side *s);
 /* Whether nothing changed since. */
 bool picture_holds(const struct picture *p, const struct side *s);
+
+/* -------------------------------------------------------------------- touching */
+
+/**
+ * struct fault - how an access went
+ * @signal:	0: well
+ * @code:	siginfo_t.si_code, with @at
+ */
+struct fault {
+	int signal, code;
+	const void *at;
+};
+
+struct fault try_access(void (*access)(void *), void *with);
+/* Reads the byte at @p, or writes the same one again. */
+struct fault fault_at(const void *p, bool write);
+/* Whether it goes well. */
+bool reads(const void *p);
+bool writes(const void *p);
+/* Whether the process has the page's area, and neither reads nor writes it: SIGBUS at @p. */
+bool is_taken_away(const void *p);
 
 /* ----------------------------------------------------------- time, processes */
 
