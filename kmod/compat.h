@@ -24,6 +24,13 @@
 #include <linux/io_uring.h>
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
+#include <linux/huge_mm.h>
+#include <linux/pfn_t.h>
+/* An entry that maps 2 MiB can say that nothing may pin what it maps. */
+#define KREPIS_HUGE
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 /* Both are passed on, and never looked into. */
 #define mnt_idmap user_namespace

@@ -259,7 +259,7 @@ static struct krepis_endpoint *endpoint_alloc(struct krepis_channel *ch, u32 rol
 	ep->role = role;
 	refcount_set(&ep->views, 1);
 	if (pages) {
-		init_rwsem(&ep->pages);
+		mutex_init(&ep->pages);
 		address_space_init_once(&ep->mapping);
 		ep->mapping.host = ch->inode;
 		ep->mapping.a_ops = &krepis_aops;

@@ -56,10 +56,10 @@ static int give_up(struct krepis_endpoint *ep, struct krepis_handle handle)
 	u32 index = handle.index, had;
 
 	if (krepis_gives_pages(ep))
-		down_write(&ep->pages);
+		mutex_lock(&ep->pages);
 	had = cmpxchg(krepis_held(ep), index, KREPIS_TRIPLE_BUFFERS);
 	if (krepis_gives_pages(ep))
-		up_write(&ep->pages);
+		mutex_unlock(&ep->pages);
 	return had == index ? 0 : -EPERM;
 }
 
@@ -126,9 +126,9 @@ static int give(struct krepis_endpoint *ep, struct krepis_desc *desc,
 
 	if (!krepis_enforced(ch))
 		return krepis_own_publish(desc, generation, &ch->info->live, ch->slots, &carries);
-	down_write(&ep->pages);
+	mutex_lock(&ep->pages);
 	err = krepis_own_lock(desc, generation);
-	up_write(&ep->pages);
+	mutex_unlock(&ep->pages);
 	if (err)
 		return err;
 	krepis_take_pages(ep, what->handle.index);
@@ -207,13 +207,13 @@ static int drop_pages(struct krepis_endpoint *ep, struct krepis_desc *desc, u32 
 	struct krepis_channel *ch = ep->channel;
 	int err;
 
-	down_write(&ep->pages);
+	mutex_lock(&ep->pages);
 	spin_lock(&ch->owners);
 	err = check_hold(ep, desc, generation);
 	if (!err)
 		krepis_fetch_andnot(&desc->holders, ep->bit);
 	spin_unlock(&ch->owners);
-	up_write(&ep->pages);
+	mutex_unlock(&ep->pages);
 	if (err)
 		return err;
 	krepis_take_pages(ep, index);

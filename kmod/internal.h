@@ -129,9 +129,8 @@ struct krepis_inode {
  * @peers:	how many had ever been there
  * @orderly:	DETACH was called: it does not count as a death
  * @stopped:	its own side has shut down: who polls shall look
- * @pages:	held for reading by a fault that looks who has a buffer and maps it, for
- *		writing by who takes one away. This and the next are only there if
- *		krepis_gives_pages()
+ * @pages:	held by a fault that looks who has a buffer and maps it, and by who takes one
+ *		away. This and the next are only there if krepis_gives_pages()
  * @mapping:	where its mappings of buffers hang
  */
 struct krepis_endpoint {
@@ -144,7 +143,7 @@ struct krepis_endpoint {
 	bool had_peer;
 	bool orderly;
 	bool stopped;
-	struct rw_semaphore pages;
+	struct mutex pages;
 	struct address_space mapping;
 };
 

@@ -66,81 +66,176 @@ static bool has(const struct krepis_endpoint *ep, u32 index)
 	return state == KREPIS_OWNED_CONSUMER && (READ_ONCE(desc->holders) & ep->bit);
 }
 
-/* A row of pages. */
+/**
+ * struct row - pages of the channel that are to be mapped side by side
+ * @addr:	of the next one, to @end
+ * @index:	its place in the channel, in pages
+ */
 struct row {
 	struct vm_area_struct *vma;
-	unsigned long pfn;
+	struct address_space *pages;
+	unsigned long addr, end;
+	pgoff_t index;
 };
 
-static int set_entry(pte_t *pte, unsigned long addr, void *data)
+#ifdef KREPIS_HUGE
+/*
+ * Whether one entry of the next level maps what comes next, from now on or already. Under
+ * ep->pages: nobody else makes entries there.
+ */
+static bool map_huge(const struct row *row)
 {
-	struct row *row = data;
+	struct mm_struct *mm = row->vma->vm_mm;
+	unsigned long addr = row->addr;
+	struct page *page;
+	bool whole;
+	pgd_t *pgd;
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
 
-	/* Another thread's fault may have been first. */
-	if (pte_none(ptep_get(pte)))
-		set_pte_at(row->vma->vm_mm, addr, pte,
-			   pte_mkspecial(pfn_pte(row->pfn, row->vma->vm_page_prot)));
-	row->pfn++;
-	return 0;
+	if (!IS_ALIGNED(addr, PMD_SIZE) || row->end - addr < PMD_SIZE)
+		return false;
+	page = find_get_page(row->pages, row->index);
+	if (!page)
+		return false;
+	whole = folio_order(page_folio(page)) >= PMD_ORDER && IS_ALIGNED(row->index, 1UL << PMD_ORDER);
+	put_page(page);
+	if (!whole)
+		return false;
+	/* The fault made the levels above for its own address, and mostly for the others. */
+	pgd = pgd_offset(mm, addr);
+	if (pgd_none(*pgd))
+		return false;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(*p4d))
+		return false;
+	pud = pud_offset(p4d, addr);
+	if (pud_none(*pud))
+		return false;
+	pmd = pmd_offset(pud, addr);
+	if (pmd_none(*pmd)) {
+		struct vm_fault vmf = { .vma = row->vma, .address = addr, .pmd = pmd };
+
+		vmf_insert_pfn_pmd(&vmf, __pfn_to_pfn_t(page_to_pfn(page), 0), false);
+	}
+	return pmd_leaf(*pmd);
+}
+#else
+static bool map_huge(const struct row *row)
+{
+	return false;
+}
+#endif
+
+/* Called for the first entry, fills the rest of its page table. Return: 1, or an error. */
+static int fill_table(pte_t *pte, unsigned long addr, void *data)
+{
+	const struct row *row = data;
+	unsigned long end = pmd_addr_end(addr, row->end), pfn = 0, left = 0;
+	pgoff_t index = row->index;
+
+	for (; addr < end; addr += PAGE_SIZE, pte++, pfn++, left--) {
+		if (!left) {
+			struct page *page = find_get_page(row->pages, index);
+
+			if (!page)
+				return -EFAULT;
+			pfn = page_to_pfn(page);
+			left = folio_nr_pages(page_folio(page)) -
+			       folio_page_idx(page_folio(page), page);
+			index += left;
+			/* It stays without our reference: nobody takes a channel's pages away. */
+			put_page(page);
+		}
+		/* Another thread's fault may have been first, or some beside are there yet. */
+		if (pte_none(ptep_get(pte)))
+			set_pte_at(row->vma->vm_mm, addr, pte,
+				   pte_mkspecial(pfn_pte(pfn, row->vma->vm_page_prot)));
+	}
+	return 1;
 }
 
 /* Maps @start to @end of the channel at @addr. */
 static int map_pages(struct vm_area_struct *vma, struct address_space *pages, unsigned long addr,
 		     u64 start, u64 end)
 {
-	while (start < end) {
-		struct row row = { .vma = vma };
-		unsigned long rest;
-		struct page *page;
-		int err;
+	struct row row = {
+		.vma = vma, .pages = pages, .addr = addr, .end = addr + (end - start),
+		.index = start >> PAGE_SHIFT,
+	};
+
+	while (row.addr < row.end) {
+		unsigned long next = pmd_addr_end(row.addr, row.end);
+		int ret = 0;
 
 		/* An error: else a copy by the kernel would fault here for ever, and never die. */
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		/* It stays without our reference: nobody takes a channel's pages away. */
-		page = find_get_page(pages, start >> PAGE_SHIFT);
-		if (!page)
-			return -EFAULT;
-		row.pfn = page_to_pfn(page);
-		rest = folio_nr_pages(page_folio(page)) - folio_page_idx(page_folio(page), page);
-		rest = min_t(u64, rest << PAGE_SHIFT, end - start);
-		err = apply_to_page_range(vma->vm_mm, addr, rest, set_entry, &row);
-		put_page(page);
-		if (err)
-			return err;
-		start += rest;
-		addr += rest;
+		if (!map_huge(&row))
+			ret = apply_to_page_range(vma->vm_mm, row.addr, next - row.addr,
+						  fill_table, &row);
+		if (ret < 0)
+			return ret;
+		row.index += (next - row.addr) >> PAGE_SHIFT;
+		row.addr = next;
 		cond_resched();
 	}
 	return 0;
 }
 
-/* Maps all of the buffer that the area shows, if the endpoint has it: one fault a life. */
+/* As the kernel's own fault-around: a fault costs more than to map a few small buffers. */
+#define AROUND SZ_64K
+
+/*
+ * At most one fault in a buffer's life: it is mapped whole, if the endpoint has it, and
+ * with it small ones beside it.
+ */
 static vm_fault_t buffer_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct krepis_view *view = vma->vm_file->private_data;
 	struct krepis_endpoint *ep = view->endpoint;
-	const struct krepis_layout *l = &ep->channel->layout;
+	const struct krepis_channel *ch = ep->channel;
+	const struct krepis_layout *l = &ch->layout;
 	u64 area = (u64)vma->vm_pgoff << PAGE_SHIFT, start, end;
 	u32 index = (u32)div64_u64(((u64)vmf->pgoff << PAGE_SHIFT) - l->payload, l->stride);
+	u32 row = max_t(u32, div64_u64(AROUND, l->stride), 1);
+	u32 first = rounddown(index, row), last = min(first + row, ch->geometry.buffer_count);
+	u32 from = index, to = index + 1;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
-	start = max(l->payload + index * l->stride, area);
-	end = min(l->payload + (index + 1) * l->stride, area + (vma->vm_end - vma->vm_start));
-	down_read(&ep->pages);
+	mutex_lock(&ep->pages);
 	if (has(ep, index)) {
-		int err = map_pages(vma, ep->channel->inode->i_mapping,
-				    vma->vm_start + (start - area), start, end);
+		int err;
 
+		while (from > first && has(ep, from - 1))
+			from--;
+		while (to < last && has(ep, to))
+			to++;
+		start = max(l->payload + from * l->stride, area);
+		end = min(l->payload + to * l->stride, area + (vma->vm_end - vma->vm_start));
+		err = map_pages(vma, ch->inode->i_mapping, vma->vm_start + (start - area), start,
+				end);
 		ret = !err ? VM_FAULT_NOPAGE : err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 	}
-	up_read(&ep->pages);
+	mutex_unlock(&ep->pages);
 	return ret;
+}
+
+/*
+ * Nothing: buffer_fault() maps more than one page by itself. But where there is such a
+ * function, Linux calls the fault handler under the area's lock alone, and does not
+ * come a second time with that of all memory.
+ */
+static vm_fault_t map_none(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
 }
 
 static const struct vm_operations_struct buffer_ops = {
 	.fault = buffer_fault,
+	.map_pages = map_none,
 };
 
 /**

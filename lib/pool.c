@@ -9,6 +9,9 @@
  *	krepis_acquire: own magazine -> oldest published -> free stack ->
  *			all published -> other threads' magazines
  *
+ * The oldest published one is warm. In an enforced channel it has to be mapped anew, and
+ * with it what else came back: there the free stack is first, so that all go round.
+ *
  * A magazine serves one thread (or a few that share a slot) without the pool's
  * lock. It is taken by a try-lock, so whoever finds it busy goes on to the next.
  */
@@ -123,7 +126,7 @@ static uint32_t out_take(struct krepis_endpoint *ep, uint32_t most)
 	return NONE;
 }
 
-/* Whether the oldest published buffer came back: it is warm, and one line to look at. */
+/* Whether to take the oldest published buffer: it came back, and one line tells. */
 static bool oldest_is_back(struct krepis_endpoint *ep)
 {
 	struct pool *p = &ep->pool;
@@ -201,7 +204,7 @@ static uint32_t pool_take(struct krepis_endpoint *ep)
 	uint32_t index = NONE;
 
 	pthread_mutex_lock(&p->lock);
-	if (oldest_is_back(ep))
+	if (!(p->free_count && krepis_enforced(ep)) && oldest_is_back(ep))
 		index = out_take(ep, 1);
 	if (index == NONE && p->free_count)
 		index = p->free[--p->free_count];

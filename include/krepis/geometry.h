@@ -13,8 +13,9 @@
  * @producer:		struct krepis_producer
  * @consumers:		struct krepis_consumer i at @consumers + i * page_size
  * @descriptors:	struct krepis_exchange, then the descriptors
- * @ring:		the records; equal to @payload for a triple
- * @payload:		buffer i at @payload + i * @stride
+ * @ring:		the records; none for a triple
+ * @payload:		buffer i at @payload + i * @stride; of buffers of KREPIS_LARGE
+ *			or more, at a multiple of that
  * @stride:		distance of two buffers: buffer_size rounded up to pages
  * @size:		of the whole channel
  *
@@ -29,6 +30,8 @@ struct krepis_layout {
 	__u64 stride;
 	__u64 size;
 };
+
+#define KREPIS_LARGE	(2ULL << 20)
 
 static inline bool krepis_power_of_two(__u64 n)
 {
@@ -108,6 +111,9 @@ static inline struct krepis_layout krepis_layout(const struct krepis_geometry *g
 	l.ring = l.descriptors + krepis_round_up(descriptors, g->page_size);
 	l.payload = l.ring + g->ring_size;
 	l.stride = krepis_round_up(g->buffer_size, g->page_size);
+	/* Then one entry of a page table can map so much at once. */
+	if (l.stride >= KREPIS_LARGE)
+		l.payload = krepis_round_up(l.payload, KREPIS_LARGE);
 	l.size = l.payload + g->buffer_count * l.stride;
 	return l;
 }

@@ -95,6 +95,9 @@ static long faults(void)
 	return r.ru_minflt + r.ru_majflt;
 }
 
+/* Of buffers up to this size, several are in the 64 KiB that a fault maps. */
+#define SMALL 32768
+
 /* Faults that it takes to touch all pages of [@p, @end). */
 static long faults_in(volatile char *p, const volatile char *end)
 {
@@ -114,12 +117,14 @@ static long faults_of(const struct side *s, __u32 index)
 
 TEST_F(shape, life_begins_with_one_fault)
 {
+	/* Small buffers beside are mapped by the same one. */
+	long own = self->producer.layout.stride > SMALL ? 1 : 0;
 	__u32 life;
 
 	/* The stack and the program are there from now on. */
 	faults_of(&self->producer, 1);
 	EXPECT_EQ(0, faults_of(&self->producer, 1));
-	EXPECT_EQ(1, faults_of(&self->producer, 2));
+	EXPECT_EQ(own, faults_of(&self->producer, 2));
 	for (life = 1; life < 6; life++) {
 		ASSERT_EQ(0, handoff(self->producer.fd, 1, life, 0));
 		EXPECT_EQ(0, faults_of(&self->producer, 2));
@@ -129,23 +134,40 @@ TEST_F(shape, life_begins_with_one_fault)
 	}
 }
 
-/* ------------------------------------------------------------- ways of mapping */
+TEST_F(shape, fault_brings_nothing_of_a_buffer_that_is_given)
+{
+	ASSERT_EQ(0, handoff(self->producer.fd, 1, 1, 0));
+	faults_of(&self->producer, 0);
+	faults_of(&self->producer, 2);
+	EXPECT_TRUE(all_taken_away(&self->producer, 1));
+}
 
-#define PAGES 16
+/* ------------------------------------------------------------- ways of mapping */
 
 FIXTURE(pages)
 {
 	int channel;
 	struct side producer, consumer;
 	size_t size;
+	unsigned int count;
 };
+
+/* Of a buffer. */
+FIXTURE_VARIANT(pages)
+{
+	unsigned int count;
+};
+
+FIXTURE_VARIANT_ADD(pages, few) { 16 };
+FIXTURE_VARIANT_ADD(pages, huge) { 1024 };
 
 FIXTURE_SETUP(pages)
 {
 	struct krepis_geometry g = enforced_ring();
 
 	g.max_consumers = 1;
-	self->size = g.buffer_size = PAGES * PAGE;
+	self->count = variant->count;
+	self->size = g.buffer_size = self->count * PAGE;
 	self->channel = new_channel(&g);
 	ASSERT_LE(0, self->channel);
 	ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER));
@@ -197,31 +219,32 @@ TEST_F(pages, part_of_a_buffer_can_be_mapped)
 TEST_F(pages, range_that_begins_and_ends_within_buffers_loses_what_goes)
 {
 	/* From page 8 of the first to page 8 of the third. */
-	char *p = map_pages(&self->producer, 8, 40, PROT_READ | PROT_WRITE);
+	char *p = map_pages(&self->producer, 8, 2 * self->count + 8, PROT_READ | PROT_WRITE);
+	char *second = p + self->size - 8 * PAGE, *third = second + self->size;
 
 	ASSERT_NE(NULL, p);
-	memset(p, 1, 32 * PAGE);
+	memset(p, 1, 2 * self->size);
 	ASSERT_TRUE(give(self, 1, 1));
-	EXPECT_TRUE(writes(p + 8 * PAGE - 1));
-	EXPECT_TRUE(is_taken_away(p + 8 * PAGE));
-	EXPECT_TRUE(is_taken_away(p + 24 * PAGE - 1));
-	EXPECT_TRUE(writes(p + 24 * PAGE));
+	EXPECT_TRUE(writes(second - 1));
+	EXPECT_TRUE(is_taken_away(second));
+	EXPECT_TRUE(is_taken_away(third - 1));
+	EXPECT_TRUE(writes(third));
 	ASSERT_TRUE(give(self, 0, 1));
-	EXPECT_TRUE(is_taken_away(p + 8 * PAGE - 1));
+	EXPECT_TRUE(is_taken_away(second - 1));
 	ASSERT_TRUE(give(self, 2, 1));
-	EXPECT_TRUE(is_taken_away(p + 24 * PAGE));
+	EXPECT_TRUE(is_taken_away(third));
 	ASSERT_TRUE(give_back(self, 1, 1));
-	EXPECT_TRUE(writes(p + 8 * PAGE));
-	EXPECT_TRUE(writes(p + 24 * PAGE - 1));
-	EXPECT_TRUE(is_taken_away(p + 24 * PAGE));
+	EXPECT_TRUE(writes(second));
+	EXPECT_TRUE(writes(third - 1));
+	EXPECT_TRUE(is_taken_away(third));
 }
 
 TEST_F(pages, all_mappings_of_a_buffer_lose_it)
 {
-	char *p = map_pages(&self->producer, 0, PAGES, PROT_READ | PROT_WRITE);
-	char *q = map_pages(&self->producer, 0, PAGES, PROT_READ);
+	char *p = map_pages(&self->producer, 0, self->count, PROT_READ | PROT_WRITE);
+	char *q = map_pages(&self->producer, 0, self->count, PROT_READ);
 	/* Made at once, and never touched before. */
-	char *r = map_pages(&self->producer, 0, PAGES, PROT_READ | PROT_WRITE);
+	char *r = map_pages(&self->producer, 0, self->count, PROT_READ | PROT_WRITE);
 
 	memset(p, 7, self->size);
 	ASSERT_EQ(7, q[PAGE]);
@@ -243,7 +266,7 @@ TEST_F(pages, mapping_that_is_made_meanwhile_waits_for_the_release)
 	char *p;
 
 	ASSERT_TRUE(give(self, 0, 1));
-	p = map_pages(&self->producer, 0, 2 * PAGES, PROT_READ | PROT_WRITE);
+	p = map_pages(&self->producer, 0, 2 * self->count, PROT_READ | PROT_WRITE);
 	ASSERT_NE(NULL, p);
 	EXPECT_TRUE(is_taken_away(p));
 	EXPECT_TRUE(writes(p + self->size));
@@ -288,7 +311,7 @@ TEST_F(pages, unmapping_the_middle_leaves_the_rest)
 	EXPECT_EQ(1, faults_in(p, p + 4 * PAGE));
 	EXPECT_EQ(1, faults_in(p + 6 * PAGE, p + 8 * PAGE));
 	EXPECT_EQ(1, faults_in(p + 9 * PAGE, p + self->size));
-	EXPECT_EQ(0, memcmp(p + 9 * PAGE, payload_of(&self->consumer, 0) + 9 * PAGE, 7 * PAGE));
+	EXPECT_EQ(0, memcmp(p + 9 * PAGE, payload_of(&self->consumer, 0) + 9 * PAGE, self->size - 9 * PAGE));
 	EXPECT_TRUE(filled(&self->producer, 1, 101));
 }
 
@@ -313,6 +336,42 @@ TEST_F(pages, moved_range_is_what_it_was)
 	EXPECT_TRUE(all_taken_away(&self->producer, 0));
 }
 
+/* Of large pages, which cannot be protected or unmapped in part. */
+TEST_F(pages, part_that_is_protected_is_a_part)
+{
+	char *p = payload_of(&self->producer, 0);
+
+	fill(&self->producer, 0, 5);
+	ASSERT_EQ(0, mprotect(p + 3 * PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(SIGSEGV, fault_at(p + 3 * PAGE, true).signal);
+	EXPECT_TRUE(writes(p + 2 * PAGE));
+	EXPECT_TRUE(writes(p + 4 * PAGE));
+	ASSERT_TRUE(give(self, 0, 1));
+	EXPECT_TRUE(is_taken_away(p + 2 * PAGE));
+	EXPECT_EQ(SIGBUS, fault_at(p + 3 * PAGE, false).signal);
+	EXPECT_TRUE(is_taken_away(p + 4 * PAGE));
+	ASSERT_EQ(0, mprotect(p + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(all_taken_away(&self->producer, 0));
+	ASSERT_TRUE(give_back(self, 0, 1));
+	EXPECT_TRUE(all_writable(&self->producer, 0));
+	EXPECT_TRUE(filled(&self->producer, 0, 5));
+}
+
+TEST_F(pages, mapping_at_any_address_is_as_good)
+{
+	char *room = mmap(NULL, self->size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(room + PAGE, self->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		       self->producer.fd, (off_t)self->producer.layout.payload);
+
+	ASSERT_EQ(room + PAGE, p);
+	EXPECT_EQ(1, faults_in(p, p + self->size));
+	ASSERT_TRUE(give(self, 0, 1));
+	EXPECT_TRUE(is_taken_away(p));
+	EXPECT_TRUE(is_taken_away(p + self->size - 1));
+	ASSERT_TRUE(give_back(self, 0, 1));
+	EXPECT_EQ(1, faults_in(p, p + self->size));
+}
+
 TEST_F(pages, middle_that_moves_is_the_same_page_of_the_buffer)
 {
 	char *p = payload_of(&self->producer, 0), *q;
@@ -331,7 +390,7 @@ TEST_F(pages, middle_that_moves_is_the_same_page_of_the_buffer)
 
 TEST_F(pages, range_shrinks_and_never_grows)
 {
-	char *p = map_pages(&self->producer, 0, PAGES, PROT_READ | PROT_WRITE);
+	char *p = map_pages(&self->producer, 0, self->count, PROT_READ | PROT_WRITE);
 
 	EXPECT_EQ(MAP_FAILED, mremap(p, self->size, 2 * self->size, MREMAP_MAYMOVE));
 	EXPECT_EQ(MAP_FAILED, mremap(p, 0, self->size, MREMAP_MAYMOVE));
@@ -352,7 +411,7 @@ TEST_F(pages, range_cannot_be_remapped_over_another)
 	size_t first = self->producer.layout.payload / PAGE;
 
 	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p, PAGE, 0, first, 0));
-	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p, PAGE, 0, first + PAGES, 0));
+	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p, PAGE, 0, first + self->count, 0));
 	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p, PAGE, 0, 0, 0));
 	EXPECT_TRUE(filled(&self->producer, 0, 100));
 }

@@ -232,6 +232,22 @@ static int map_own(struct side *s)
 	return err;
 }
 
+/* Room for @size bytes at a multiple of 2 MiB, as the offsets of large buffers are. */
+static void *reserve(size_t size)
+{
+	uintptr_t at, begin;
+	void *p = mmap(NULL, size + KREPIS_LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return p;
+	at = (uintptr_t)p;
+	begin = krepis_round_up(at, KREPIS_LARGE);
+	size = krepis_round_up(size, PAGE);
+	munmap(p, begin - at);
+	munmap((void *)(begin + size), at + KREPIS_LARGE - begin);
+	return (void *)begin;
+}
+
 int side_map(struct side *s, int fd)
 {
 	struct krepis_info_query q;
@@ -244,7 +260,7 @@ int side_map(struct side *s, int fd)
 		.fd = fd, .role = q.role, .slot = q.slot, .geometry = q.geometry,
 		.layout = krepis_layout(&q.geometry),
 	};
-	base = mmap(NULL, s->layout.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	base = reserve(s->layout.size);
 	if (base == MAP_FAILED)
 		return -errno;
 	s->base = base;

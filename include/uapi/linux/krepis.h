@@ -9,7 +9,8 @@
  *	consumer[i]	struct krepis_consumer		one page each
  *	descriptors	struct krepis_exchange, then struct krepis_desc[buffer_count]
  *	ring		ring_size bytes of records	(ring channels only)
- *	payload		buffer_count * buffer_stride bytes
+ *	payload		buffer_count * buffer_stride bytes; at a multiple of 2 MiB if
+ *			buffer_stride is not less
  *
  * Offsets follow from the geometry alone (include/krepis/geometry.h); they are
  * never read from shared memory. All words are little-endian, all structures
