@@ -92,6 +92,7 @@ struct bench_case {
 	unsigned int max_rounds;	/* 0: as many as asked for */
 	uint64_t measure_ns;		/* 0: the scenario's */
 	size_t capacity;		/* bytes in flight, as far as it can be told */
+	size_t step;			/* see struct link */
 	const struct transport *transport;
 	const char *missing;		/* why it cannot run here, or NULL */
 	int (*setup)(struct bench_run *run);

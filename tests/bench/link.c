@@ -81,6 +81,7 @@ static int link_setup(struct bench_run *run)
 		return bench_error(run, 0, "no memory");
 	link->size = what->param;
 	link->batch = what->batch ? what->batch : 1;
+	link->step = what->step;
 	link->capacity = what->capacity;
 	link->duplex = what->side[0] == side_ping;
 	link->edge = what->flags & BENCH_EDGE;

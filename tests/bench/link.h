@@ -23,6 +23,7 @@ extern "C" {
  */
 struct link {
 	size_t size;		/* of every message */
+	size_t step;		/* from one word that is written and read to the next; 0: all */
 	size_t capacity;	/* bytes in flight */
 	unsigned int batch;
 	bool duplex;		/* both directions are wanted */
@@ -108,8 +109,11 @@ extern const struct transport link_krepis_shm;		/* ring, inline messages */
 extern const struct transport link_krepis_kmod;
 extern const struct transport link_buffer_shm;		/* buffers, payload written and read */
 extern const struct transport link_buffer_kmod;
+extern const struct transport link_copy_kmod;		/* ... read from a copy that nobody else has */
 extern const struct transport link_handover_shm;	/* buffers, payload untouched */
 extern const struct transport link_handover_kmod;
+extern const struct transport link_buffer_enforced;	/* enforced, payload written and read */
+extern const struct transport link_second_enforced;	/* ... by a producer of two threads */
 extern const struct transport link_epoll_shm;		/* ring, both sides in epoll_wait() */
 extern const struct transport link_epoll_kmod;
 extern const struct transport link_epoll_eventfd;

@@ -5,9 +5,15 @@
  *
  * Each backend is three transports: inline messages in a ring, buffers with the
  * payload written and read in place, and buffers that are only handed over.
+ *
+ * Enforced channels are of the module; with them stands what a consumer has to do
+ * without, if the producer may write on after the hand-over: copy, and use the copy.
  */
 #include <krepis/krepis.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "backend.h"
 #include "loops.h"
@@ -217,10 +223,11 @@ const struct transport link_krepis_kmod = INLINE_TRANSPORT("krepis-kmod", backen
 
 /* ------------------------------------------------------------------- buffers */
 
-static int buffer_setup(struct bench_run *run, struct link *link, uint32_t count)
+static int buffer_setup(struct bench_run *run, struct link *link, uint32_t count, uint32_t flags)
 {
 	struct krepis_channel_options options = {
 		.size = sizeof(options),
+		.flags = flags,
 		.buffer_size = link->size,
 		.buffer_count = count,
 	};
@@ -230,12 +237,17 @@ static int buffer_setup(struct bench_run *run, struct link *link, uint32_t count
 
 static int full_setup(struct bench_run *run, struct link *link)
 {
-	return buffer_setup(run, link, FULL_BUFFERS);
+	return buffer_setup(run, link, FULL_BUFFERS, 0);
+}
+
+static int enforced_setup(struct bench_run *run, struct link *link)
+{
+	return buffer_setup(run, link, FULL_BUFFERS, KREPIS_F_ENFORCED);
 }
 
 static int handover_setup(struct bench_run *run, struct link *link)
 {
-	return buffer_setup(run, link, HANDOVER_BUFFERS);
+	return buffer_setup(run, link, HANDOVER_BUFFERS, 0);
 }
 
 static inline __attribute__((always_inline)) int buffer_send(struct link *link, uint64_t sequence,
@@ -251,7 +263,7 @@ static inline __attribute__((always_inline)) int buffer_send(struct link *link, 
 	if (__builtin_expect(err != 0, 0))
 		return err;
 	if (touch)
-		payload_fill(krepis_buffer_data(buffer), link->size, sequence);
+		payload_put(krepis_buffer_data(buffer), link->size, link->step, sequence);
 	return krepis_publish(link->tx, buffer, type, link->size, 0, KREPIS_FOREVER);
 }
 
@@ -266,7 +278,7 @@ static inline __attribute__((always_inline)) int buffer_recv(struct link *link, 
 	if (__builtin_expect(err != 0, 0))
 		return err;
 	if (touch)
-		good = payload_check(msg.data, link->size, sequence);
+		good = payload_get(msg.data, link->size, link->step, sequence);
 	else if (__builtin_expect(msg.type != TYPE_DATA, 0))
 		*sequence = msg.type == TYPE_MARK ? PAYLOAD_MARK : PAYLOAD_STOP;
 	else
@@ -284,6 +296,24 @@ static inline int full_send(struct link *link, uint64_t sequence)
 static inline int full_recv(struct link *link, uint64_t *sequence)
 {
 	return buffer_recv(link, sequence, true);
+}
+
+/* The buffer is free as soon as the copy is there. */
+static inline int copy_recv(struct link *link, uint64_t *sequence)
+{
+	struct krepis_msg msg;
+	bool good;
+	int err;
+
+	err = krepis_recv(link->rx, &msg, KREPIS_FOREVER);
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	memcpy(link->buffer, msg.data, link->size);
+	good = msg.len == link->size;
+	err = krepis_release(link->rx, &msg);
+	if (err)
+		return err;
+	return payload_get(link->buffer, link->size, link->step, sequence) && good ? 0 : -EBADMSG;
 }
 
 static inline int handover_send(struct link *link, uint64_t sequence)
@@ -306,6 +336,11 @@ static int full_consume(struct bench_run *run, struct link *link)
 	return loop_consume(run, link, full_recv);
 }
 
+static int copy_consume(struct bench_run *run, struct link *link)
+{
+	return loop_consume(run, link, copy_recv);
+}
+
 static int handover_produce(struct bench_run *run, struct link *link)
 {
 	return loop_produce(run, link, handover_send, loop_no_flush);
@@ -316,21 +351,79 @@ static int handover_consume(struct bench_run *run, struct link *link)
 	return loop_consume(run, link, handover_recv);
 }
 
-#define BUFFER_TRANSPORT(backend, absent, how) {	\
-	.name = (backend),				\
-	.features = LINK_RATE,				\
-	.missing = (absent),				\
-	.setup = how##_setup,				\
-	.attach = krepis_link_attach,			\
-	.produce = how##_produce,			\
-	.consume = how##_consume,			\
-	.calls = krepis_calls,				\
-	.detach = krepis_link_detach,			\
-	.teardown = krepis_link_teardown,		\
+/* ------------------------------------------------------------ a second thread */
+
+/*
+ * A thread of the producer on the consumer's processor, busy half of the time: what is
+ * taken away from the producer has to be taken away there, too.
+ */
+#define BUSY_NS		50000
+
+static pthread_t second;
+static bool second_stop;
+
+static void *second_thread(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_NS };
+	volatile uint64_t mine[512] = { 0 };
+	uint64_t end;
+	unsigned int i;
+
+	(void)arg;
+	machine_pin(machine.cpu[1]);
+	while (!__atomic_load_n(&second_stop, __ATOMIC_RELAXED)) {
+		end = clock_ticks() + clock_from_ns(BUSY_NS);
+		while (clock_ticks() < end)
+			for (i = 0; i < ARRAY_SIZE(mine); i++)
+				mine[i]++;
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
 }
 
-const struct transport link_buffer_shm = BUFFER_TRANSPORT("krepis-shm", NULL, full);
-const struct transport link_buffer_kmod = BUFFER_TRANSPORT("krepis-kmod", backend_no_module, full);
-const struct transport link_handover_shm = BUFFER_TRANSPORT("krepis-shm", NULL, handover);
-const struct transport link_handover_kmod =
-	BUFFER_TRANSPORT("krepis-kmod", backend_no_module, handover);
+static int second_attach(struct bench_run *run, struct link *link, int who)
+{
+	int err = krepis_link_attach(run, link, who);
+
+	if (err || who)
+		return err;
+	err = pthread_create(&second, NULL, second_thread, NULL);
+	return err ? bench_error(run, who, "pthread_create: %s", strerror(err)) : 0;
+}
+
+static void second_detach(struct link *link, int who)
+{
+	if (!who) {
+		__atomic_store_n(&second_stop, true, __ATOMIC_RELAXED);
+		pthread_join(second, NULL);
+	}
+	krepis_link_detach(link, who);
+}
+
+#define BUFFER_TRANSPORT(backend, absent, make, send, recv, who) {	\
+	.name = (backend),						\
+	.features = LINK_RATE,						\
+	.missing = (absent),						\
+	.setup = make##_setup,						\
+	.attach = who##_attach,						\
+	.produce = send##_produce,					\
+	.consume = recv##_consume,					\
+	.calls = krepis_calls,						\
+	.detach = who##_detach,						\
+	.teardown = krepis_link_teardown,				\
+}
+
+#define BUFFER_SHM(how)		\
+	BUFFER_TRANSPORT("krepis-shm", NULL, how, how, how, krepis_link)
+#define BUFFER_KMOD(name, send, recv)	\
+	BUFFER_TRANSPORT(name, backend_no_module, send, send, recv, krepis_link)
+#define BUFFER_ENFORCED(who)		\
+	BUFFER_TRANSPORT("krepis-enforced", backend_no_module, enforced, full, full, who)
+
+const struct transport link_buffer_shm = BUFFER_SHM(full);
+const struct transport link_buffer_kmod = BUFFER_KMOD("krepis-kmod", full, full);
+const struct transport link_copy_kmod = BUFFER_KMOD("ring+copy", full, copy);
+const struct transport link_handover_shm = BUFFER_SHM(handover);
+const struct transport link_handover_kmod = BUFFER_KMOD("krepis-kmod", handover, handover);
+const struct transport link_buffer_enforced = BUFFER_ENFORCED(krepis_link);
+const struct transport link_second_enforced = BUFFER_ENFORCED(second);

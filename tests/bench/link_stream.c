@@ -132,7 +132,7 @@ static inline ssize_t read_some(int fd, char *data, size_t least, size_t most)
 
 static inline int stream_send(struct link *link, uint64_t sequence)
 {
-	payload_fill(link->buffer, link->size, sequence);
+	payload_put(link->buffer, link->size, link->step, sequence);
 	return write_all(link->tx_fd, link->buffer, link->size);
 }
 
@@ -142,7 +142,7 @@ static inline int stream_recv(struct link *link, uint64_t *sequence)
 
 	if (n < 0)
 		return (int)n;
-	return payload_check(link->buffer, link->size, sequence) ? 0 : -EBADMSG;
+	return payload_get(link->buffer, link->size, link->step, sequence) ? 0 : -EBADMSG;
 }
 
 /* Batches: link->sent counts the messages that wait in the buffer to be written. */

@@ -220,6 +220,8 @@ LOOP_INLINE int loop_consume(struct bench_run *run, struct link *link, loop_recv
 		sequence = got;
 	}
 	ns = clock_to_ns(clock_ticks() - began);
+	/* The stop is a message as large as the others, and came in that time. */
+	sequence++;
 	loop_calls(run, link, 1, true);
 	run->value[LINK_RATE_MSGS] = (double)(sequence - marked) * 1e9 / ns;
 	run->value[LINK_RATE_BYTES] = (double)(sequence - marked) * (double)link->size / ns;

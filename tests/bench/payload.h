@@ -65,4 +65,34 @@ static inline __attribute__((always_inline)) bool payload_check(const void *data
 	return !(a[0] | a[1]);
 }
 
+/* The same for one word in @step bytes; all of them if @step is 0. */
+static inline __attribute__((always_inline)) void payload_put(void *data, size_t size, size_t step,
+							      uint64_t sequence)
+{
+	size_t i;
+
+	if (!step) {
+		payload_fill(data, size, sequence);
+		return;
+	}
+	for (i = 0; i < size; i += step)
+		*(payload_word *)((char *)data + i) = sequence;
+	payload_barrier();
+}
+
+static inline __attribute__((always_inline)) bool payload_get(const void *data, size_t size,
+							      size_t step, uint64_t *sequence)
+{
+	uint64_t first = *(const payload_word *)data, unlike = 0;
+	size_t i;
+
+	if (!step)
+		return payload_check(data, size, sequence);
+	payload_barrier();
+	for (i = 0; i < size; i += step)
+		unlike |= *(const payload_word *)((const char *)data + i) ^ first;
+	*sequence = first;
+	return !unlike;
+}
+
 #endif /* KREPIS_BENCH_PAYLOAD_H */

@@ -2,17 +2,33 @@
 /*
  * S5: hand-over of buffers. "handover" gives a buffer over and takes it back
  * without touching the payload, so the size must not matter; "full" writes and
- * reads all of it, beside streams that copy it twice.
+ * reads all of it, "pages" one word of each page, beside streams that copy it twice.
+ *
+ * In an enforced channel the pages change hands. Beside it stands what is as safe from a
+ * producer that writes on: the streams, and "ring+copy", whose consumer works on a copy.
+ * "touch" writes and reads one word, by both ends in one process: what the change itself
+ * costs, beside one memcpy.
  */
+#include <krepis/krepis.h>
+#include <string.h>
+
+#include "backend.h"
 #include "link.h"
+#include "payload.h"
 
 #define HANDOVER	BENCH_GROUP(0)
 #define FULL		BENCH_GROUP(1)
+#define PAGES		BENCH_GROUP(2)
+#define TOUCH		BENCH_GROUP(3)
 
 #define KIB		1024ULL
 #define MIB		(1024 * KIB)
+#define PAGE		(4 * KIB)
 
 #define LARGE_STREAM	(1UL << 20)	/* the most that a pipe takes unprivileged */
+#define LARGE		(1 * MIB)	/* takes longer: a run has to have more than a few */
+#define LARGE_NS	200000000
+#define LARGEST		(4 * MIB)
 
 static void add_handover(struct bench_suite *suite, uint64_t size, const struct transport *t)
 {
@@ -43,47 +59,231 @@ static void add_pair(struct bench_suite *suite, uint64_t size)
 	suite_add(suite, &what);
 }
 
-static void add_full(struct bench_suite *suite, uint64_t size)
+/* What is written and read, and who is compared. */
+struct how {
+	const char *variant;
+	size_t step;
+	uint32_t group;
+};
+
+static void add(struct bench_suite *suite, uint64_t size, const struct how *how,
+		const struct transport *t)
 {
-	static const struct transport *const who[] = {
-		&link_buffer_shm, &link_buffer_kmod, &link_unix, &link_pipe,
+	struct bench_case what = {
+		.param = size,
+		.variant = how->variant,
+		.step = how->step,
+		.measure_ns = size < LARGE ? 0 : LARGE_NS,
+		.capacity = size < LARGE_STREAM / 4 ? BENCH_RING_BYTES : LARGE_STREAM,
 	};
-	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(who); i++) {
-		struct bench_case what = {
-			.param = size,
-			.variant = "full",
-			.capacity = size < LARGE_STREAM / 4 ? BENCH_RING_BYTES : LARGE_STREAM,
-		};
-
-		link_case_rate(&what, who[i]);
-		if (link_ours(who[i]))
-			case_ours(&what, FULL);
-		else
-			what.peer = FULL;
-		suite_add(suite, &what);
-	}
+	link_case_rate(&what, t);
+	if (link_ours(t))
+		case_ours(&what, how->group);
+	else
+		what.peer = how->group;
+	/* It shares its processor by design. */
+	if (t == &link_second_enforced)
+		what.flags = BENCH_CROWDED;
+	suite_add(suite, &what);
 }
+
+/* ----------------------------------------------- what the change itself costs */
+
+#define BUFFERS		4
+
+static char *copied;	/* two times LARGEST */
+
+/* Both ends in one process: it is one processor's time, as the copy's is. */
+struct ends {
+	size_t size;
+	struct krepis_endpoint *producer, *consumer;
+};
+
+static int copy_once(const struct ends *e)
+{
+	memcpy(copied + e->size, copied, e->size);
+	payload_barrier();
+	return 0;
+}
+
+static int touch_once(const struct ends *e)
+{
+	struct krepis_buffer *buffer;
+	struct krepis_msg msg;
+	uint64_t word;
+	int err;
+
+	err = krepis_acquire(e->producer, &buffer, KREPIS_NOWAIT);
+	if (err)
+		return err;
+	payload_put(krepis_buffer_data(buffer), e->size, e->size, 1);
+	err = krepis_publish(e->producer, buffer, 0, e->size, 0, KREPIS_NOWAIT);
+	if (err)
+		return err;
+	err = krepis_recv(e->consumer, &msg, KREPIS_NOWAIT);
+	if (err)
+		return err;
+	payload_get(msg.data, e->size, e->size, &word);
+	return krepis_release(e->consumer, &msg);
+}
+
+/* Repeats @once for @ns. Return: how many times, or a negative errno. */
+static int64_t repeat(const struct ends *e, int (*once)(const struct ends *), uint64_t ns)
+{
+	uint64_t end = clock_ticks() + clock_from_ns(ns);
+	int64_t count = 0;
+	int err;
+
+	do {
+		err = once(e);
+		if (err)
+			return err;
+		count++;
+	} while (clock_ticks() < end);
+	return count;
+}
+
+static int measure(struct bench_run *run, const struct ends *e,
+		   int (*once)(const struct ends *))
+{
+	uint64_t began;
+	int64_t count;
+
+	bench_ready(run, 0);
+	count = repeat(e, once, run->warmup_ns);
+	began = clock_ticks();
+	if (count > 0)
+		count = repeat(e, once, run->measure_ns);
+	run->value[LINK_NS] = clock_to_ns(clock_ticks() - began) / (double)count;
+	bench_done(run, 0);
+	if (count < 0)
+		return bench_error(run, 0, "a cycle failed: %s", krepis_strerror((int)count));
+	run->value[LINK_RATE_MSGS] = 1e9 / run->value[LINK_NS];
+	run->value[LINK_RATE_BYTES] = (double)e->size / run->value[LINK_NS];
+	return 0;
+}
+
+static int side_copy(struct bench_run *run)
+{
+	const struct ends ends = { .size = run->what->param };
+
+	memset(copied, 1, 2 * ends.size);
+	return measure(run, &ends, copy_once);
+}
+
+static int touch_setup(struct bench_run *run)
+{
+	const struct krepis_channel_options options = {
+		.size = sizeof(options),
+		.flags = KREPIS_F_ENFORCED,
+		.buffer_size = run->what->param,
+		.buffer_count = BUFFERS,
+	};
+
+	return backend_create(run, &options, (struct krepis_channel **)&run->data);
+}
+
+static void touch_teardown(struct bench_run *run)
+{
+	krepis_channel_close(run->data);
+}
+
+static int side_touch(struct bench_run *run)
+{
+	struct ends ends = { .size = run->what->param };
+	int err;
+
+	err = krepis_attach(run->data, KREPIS_PRODUCER, 0, &ends.producer);
+	if (err)
+		return bench_error(run, 0, "krepis_attach: %s", krepis_strerror(err));
+	err = krepis_attach(run->data, KREPIS_CONSUMER, 0, &ends.consumer);
+	if (err)
+		err = bench_error(run, 0, "krepis_attach: %s", krepis_strerror(err));
+	else
+		err = measure(run, &ends, touch_once);
+	krepis_detach(ends.consumer);
+	krepis_detach(ends.producer);
+	return err;
+}
+
+static void add_touch(struct bench_suite *suite, uint64_t size)
+{
+	struct bench_case touch = {
+		.impl = link_buffer_enforced.name,
+		.param = size,
+		.variant = "touch",
+		.ours = TOUCH,
+		.flags = BENCH_ALONE,
+		.missing = link_buffer_enforced.missing(),
+		.setup = touch_setup,
+		.side = { side_touch },
+		.teardown = touch_teardown,
+	};
+	struct bench_case copy = {
+		.impl = "memcpy",
+		.param = size,
+		.peer = TOUCH,
+		.flags = BENCH_ALONE,
+		.side = { side_copy },
+	};
+
+	if (!copied)
+		copied = run_shared_alloc(2 * LARGEST);
+	if (!copied)
+		copy.missing = "no memory";
+	suite_add(suite, &touch);
+	suite_add(suite, &copy);
+}
+
+/* -------------------------------------------------------------------- the list */
 
 static void s5_list(struct bench_suite *suite)
 {
+	static const uint64_t sizes[] = { 4 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, LARGEST };
+	static const struct transport *const all[] = {
+		&link_buffer_shm, &link_buffer_kmod, &link_buffer_enforced, &link_unix, &link_pipe,
+		&link_copy_kmod,
+	};
+	static const struct how full = { "full", 0, FULL }, pages = { "pages", PAGE, PAGES };
+	static const struct how by_two = { "pages-mt", PAGE, PAGES };
+	unsigned int i, j;
+
 	add_handover(suite, 4 * KIB, &link_handover_shm);
 	add_handover(suite, 4 * KIB, &link_handover_kmod);
 	add_pair(suite, 4 * KIB);
 	add_handover(suite, 16 * MIB, &link_handover_shm);
 	add_handover(suite, 16 * MIB, &link_handover_kmod);
-	add_full(suite, 4 * KIB);
-	add_full(suite, 64 * KIB);
-	add_full(suite, 1 * MIB);
-	add_full(suite, 4 * MIB);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (j = 0; j < ARRAY_SIZE(all); j++)
+			add(suite, sizes[i], &full, all[j]);
+		/* Of the cooperative ones, the one that is alike otherwise. */
+		for (j = 1; j < ARRAY_SIZE(all); j++)
+			add(suite, sizes[i], &pages, all[j]);
+		if (sizes[i] < LARGE)
+			continue;
+		add(suite, sizes[i], &by_two, &link_second_enforced);
+		add_touch(suite, sizes[i]);
+	}
 }
+
+/* A goal for every cycle in which the producer touches each page, and the consumer reads it. */
+#define CYCLE(size, peer, limit) { "S5/krepis-enforced/" #size "/pages", "time", peer, limit, true }
 
 static const struct bench_goal s5_goals[] = {
 	{ "S5/krepis-shm/4096/handover", "time", NULL, 250, false },
 	{ "S5/krepis-shm/16777216/handover", "time", NULL, 250, false },
 	{ "S5/krepis-shm/16777216/handover", "time", "krepis-shm/4096", 1.2, false },
 	{ "S5/krepis-kmod/16777216/handover", "time", "krepis-kmod/4096", 1.2, false },
+	CYCLE(4096, "unix", 1 / 2.0),
+	CYCLE(65536, "unix", 1 / 5.0),
+	CYCLE(1048576, "unix", 1 / 15.0),
+	CYCLE(65536, "ring+copy", 1),
+	CYCLE(262144, "ring+copy", 1),
+	CYCLE(1048576, "ring+copy", 1),
+	CYCLE(4194304, "ring+copy", 1),
+	{ "S5/krepis-enforced/1048576/touch", "time", "memcpy", 0.35, true },
+	{ "S5/krepis-enforced/4194304/touch", "time", "memcpy", 0.2, true },
 };
 
 const struct bench_scenario s5_handover = {

@@ -115,8 +115,8 @@ static void conclude(struct bench_row *row, const struct bench_scenario *scenari
 static bool for_vm(const char *id)
 {
 	static const char *const patterns[] = {
-		"S1/*/8", "S2/*/64", "S4/*", "S5/*/4096", "S5/*/1048576", "S7/*", "S10/*",
-		"S11/*", "S12/*",
+		"S1/*/8", "S2/*/64", "S4/*", "S5/*/4096", "S5/*/65536", "S5/*/262144",
+		"S5/*/1048576", "S5/*/4194304", "S7/*", "S10/*", "S11/*", "S12/*",
 	};
 	unsigned int i;
 
