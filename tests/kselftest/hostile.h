@@ -36,10 +36,16 @@
 #include "sqe.h"
 #include "util.h"
 
+/* Of what is written and looked at in a buffer, only each GRAIN-th byte is, if it is large. */
+#ifndef BUFFER
 #define BUFFER		(2 * PAGE)
+#define GRAIN		1
+#endif
 #define CLEAN		0xa5
 #define STAMP		0x3c
+#ifndef ROUNDS
 #define ROUNDS		300
+#endif
 #define LIMIT_MS	30000	/* until an attack that does nothing is given up */
 #define HANDS		4
 #define POWER		8	/* how often an attack must have landed, and was refused */
@@ -229,7 +235,7 @@ static inline bool storm(struct hand *t, char *at, size_t bytes, unsigned int n)
 	}
 	t->armed = true;
 	for (; done < n; done++)
-		((volatile char *)at)[rnd(&t->seed) % bytes] = STAMP;
+		((volatile char *)at)[rnd(&t->seed) % (bytes / GRAIN) * GRAIN] = STAMP;
 	t->armed = false;
 	add(&t->h->board->worked, 1);
 	return true;
@@ -459,7 +465,7 @@ static inline __u64 hash(char *buffer, bool *dirty)
 	__u64 word, sum = 0, unlike = 0, want = CLEAN * 0x0101010101010101ULL;
 	unsigned int i;
 
-	for (i = 0; i < BUFFER; i += 8) {
+	for (i = 0; i < BUFFER; i += GRAIN < 8 ? 8 : GRAIN) {
 		word = krepis_read((__u64 *)(buffer + i));
 		unlike |= word ^ want;
 		sum = (sum ^ word) * 0x100000001b3ULL;
@@ -715,7 +721,7 @@ FIXTURE_TEARDOWN(hostile)
 static inline bool enough(const struct attack *a, enum terms terms, const struct board *b,
 			  const struct tally *t)
 {
-	__u64 wanted = rounds_wanted() * (a->wild ? 8 : 1) / (terms == RING ? 1 : 3);
+	__u64 wanted = rounds_wanted() * (a->wild ? 3 : 1) / (terms == RING ? 1 : 3);
 
 	if (t->rounds < wanted && !(terms == COOPERATIVE && t->broken))
 		return false;

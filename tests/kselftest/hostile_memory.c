@@ -23,10 +23,12 @@
 #endif
 
 FIXTURE_VARIANT_ADD(hostile, ring) { RING };
+FIXTURE_VARIANT_ADD(hostile, exclusive_consumer) { EXCLUSIVE_CONSUMER };
+#if GRAIN == 1 /* They differ from these in how owners change, not in how pages come and go. */
 FIXTURE_VARIANT_ADD(hostile, overwriting) { OVERWRITING };
 FIXTURE_VARIANT_ADD(hostile, exclusive) { EXCLUSIVE };
-FIXTURE_VARIANT_ADD(hostile, exclusive_consumer) { EXCLUSIVE_CONSUMER };
 FIXTURE_VARIANT_ADD(hostile, triple) { TRIPLE };
+#endif
 FIXTURE_VARIANT_ADD(hostile, cooperative) { COOPERATIVE };
 
 static char *at_buffer(struct hand *t, char *map)
