@@ -6,7 +6,7 @@
 #ifndef KREPIS_FUZZ_CALLS_H
 #define KREPIS_FUZZ_CALLS_H
 
-#include "session.h"
+#include "enforced.h"
 
 static const uint8_t source[KREPIS_MAX_COPY];	/* what is sent */
 
@@ -73,6 +73,9 @@ static void check_view(const struct session *s, const struct end *e, const struc
 		MUST(msg->len <= s->g.inline_max);
 		if (s->g.backpressure == KREPIS_OVERWRITE)
 			MUST(msg->data == ep->receiver.scratch);
+		else if (arena->enforced)
+			MUST(inside(msg->data, msg->len, ep->receiver.scratch, s->g.ring_size +
+				    krepis_record_bytes(s->g.inline_max)));
 		else
 			MUST(inside(msg->data, msg->len, ep->ring, 2 * s->g.ring_size));
 	}
@@ -89,6 +92,8 @@ static void check_view(const struct session *s, const struct end *e, const struc
 static void forget(struct end *e, unsigned int i)
 {
 	e->msg[i] = e->msg[--e->msgs];
+	e->sum[i] = e->sum[e->msgs];
+	e->kept[i] = e->kept[e->msgs];
 }
 
 static void got(struct session *s, struct end *e, const struct krepis_msg *msg, bool release)
@@ -106,14 +111,17 @@ static void got(struct session *s, struct end *e, const struct krepis_msg *msg, 
 		if (e->msg[i].buffer != msg->buffer)
 			continue;
 		MUST(e->msg[i].generation != msg->generation);
+		MUST(!arena->enforced || krepis_load_acquire(&e->meddled));
 		MUST(TRY(s, krepis_release(e->ep, &e->msg[i]), EPERM) == -EPERM);
 		forget(e, i--);
 	}
 	if (e->msgs == HELD) {
+		check_kept(e, 0);
 		MUST(!TRY(s, krepis_release(e->ep, &e->msg[0]), EPROTO));
 		forget(e, 0);
 	}
 	e->msg[e->msgs++] = *msg;
+	keep(e, e->msgs - 1);
 }
 
 /* ------------------------------------------------------------------ valid calls */
@@ -185,14 +193,20 @@ static void do_publish(struct session *s, struct end *e, const struct op *op)
 {
 	uint32_t flags = op->count % 16 == 15 ? op->at : op->count % 2 * KREPIS_MSG_CRC32C;
 	unsigned int i = e->buffers ? op->at % e->buffers : 0;
+	uint32_t index;
 
 	if (!e->buffers)
 		return;
+	index = e->buffer[i]->index;
 	touch_to_write(krepis_buffer_data(e->buffer[i]), s->g.buffer_size);
-	if (!TRY(s, krepis_publish(e->ep, e->buffer[i], (uint16_t)op->value, length(s, op), flags,
-				   deadline(op)), EMSGSIZE, EAGAIN, ETIMEDOUT, ENOTCONN, EBUSY,
-		 EPERM, EINVAL, ESTALE, EOWNERDEAD))
-		e->buffer[i] = e->buffer[--e->buffers];
+	if (TRY(s, krepis_publish(e->ep, e->buffer[i], (uint16_t)op->value, length(s, op), flags,
+				  deadline(op)), EMSGSIZE, EAGAIN, ETIMEDOUT, ENOTCONN, EBUSY,
+		EPERM, EINVAL, ESTALE, EOWNERDEAD))
+		return;
+	e->buffer[i] = e->buffer[--e->buffers];
+	/* Once more, too late. */
+	if (arena->enforced)
+		scribble(s, e, index, op->value, op->value);
 }
 
 static void do_abandon(struct session *s, struct end *e, const struct op *op)
@@ -264,17 +278,35 @@ static void do_release(struct session *s, struct end *e, const struct op *op)
 	if (!e->msgs)
 		return;
 	s->wrong = false;
+	check_kept(e, i);
 	MUST(!TRY(s, krepis_release(e->ep, &e->msg[i]), EPROTO));
 	forget(e, i);
 }
 
+/* Only who has a buffer to itself may change what came in it. */
+static void do_edit(struct session *s, struct end *e, unsigned int i, const struct op *op)
+{
+	bool exclusive = s->g.flags & KREPIS_F_EXCLUSIVE;
+	void *data;
+
+	MUST(TRY(s, krepis_msg_edit(&e->msg[i], &data), EACCES) == (exclusive ? 0 : -EACCES));
+	if (!exclusive || op->count % 2)
+		return;
+	MUST(data == e->msg[i].data);
+	touch_to_write(data, s->g.buffer_size);
+	keep(e, i);
+}
+
 static void do_share(struct session *s, struct end *e, const struct op *op)
 {
-	struct krepis_msg *msg = &e->msg[e->msgs ? op->at % e->msgs : 0];
+	unsigned int i = e->msgs ? op->at % e->msgs : 0;
+	struct krepis_msg *msg = &e->msg[i];
 
 	if (!e->msgs)
 		return;
 	s->wrong = false;
+	check_kept(e, i);
+	do_edit(s, e, i, op);
 	MUST(!TRY(s, krepis_msg_get(msg), EPROTO));
 	touch(msg->data, msg->len);
 	TRY(s, krepis_msg_verify(msg), ENODATA, EBADMSG);
@@ -294,18 +326,38 @@ static void do_triple_begin(struct session *s, struct end *e, const struct op *o
 	touch_to_write(data, s->g.buffer_size);
 }
 
+/* The library exchanged its buffer: then the kernel did so before. */
+static void note_exchange(struct end *e, uint32_t before)
+{
+	if (e->ep->triple.index != before)
+		e->has = e->ep->triple.index;
+}
+
 static void do_triple_commit(struct session *s, struct end *e, const struct op *op)
 {
-	TRY(s, krepis_triple_commit(e->ep, (uint16_t)op->value, length(s, op)), EINVAL, EMSGSIZE);
+	uint32_t before = e->ep->triple.index;
+
+	if (TRY(s, krepis_triple_commit(e->ep, (uint16_t)op->value, length(s, op)), EINVAL,
+		EMSGSIZE))
+		return;
+	note_exchange(e, before);
+	if (arena->enforced)
+		scribble(s, e, before, op->value, op->value);
 }
 
 static void do_triple_read(struct session *s, struct end *e, const struct op *op)
 {
 	struct krepis_msg msg = { 0 };
+	uint32_t before = s->wrong ? 0 : e->ep->triple.index;
 
 	(void)op;
-	if (!TRY(s, krepis_triple_read(e->ep, &msg), ENODATA))
-		check_view(s, e, &msg);
+	check_all_kept(e);
+	if (TRY(s, krepis_triple_read(e->ep, &msg), ENODATA))
+		return;
+	check_view(s, e, &msg);
+	note_exchange(e, before);
+	e->msg[0] = msg;
+	keep(e, 0);
 }
 
 static void do_wait(struct session *s, struct end *e, const struct op *op)

@@ -7,7 +7,7 @@
 #ifndef KREPIS_FUZZ_FORGE_H
 #define KREPIS_FUZZ_FORGE_H
 
-#include "session.h"
+#include "enforced.h"
 
 struct word {
 	uint16_t offset;
@@ -148,8 +148,20 @@ static void forge_word(struct session *s, struct end *e, const struct op *op)
 	uint8_t *at = arena->at(s, word_at(s, op, &size));
 
 	(void)e;
-	if (at)
-		overwrite(op, at, size);
+	if (!at)
+		return;
+	strike_begins(s, at);
+	overwrite(op, at, size);
+	strike_ends(s, at);
+}
+
+/* Writes a record of a buffer, or of @len bytes that say nothing. */
+static void put_record(const struct session *s, uint64_t position, uint64_t flags, uint32_t len,
+		       struct krepis_handle handle)
+{
+	krepis_write((uint64_t *)arena->at(s, ring_at(s, position)), flags << 48 | len);
+	if (flags & KREPIS_MSG_BUFFER)
+		memcpy(arena->at(s, ring_at(s, position + 8)), &handle, sizeof(handle));
 }
 
 /* A record that could be one, behind the head, and the head moved over it. */
@@ -166,14 +178,12 @@ static void forge_record(struct session *s, struct end *e, const struct op *op)
 		return;
 	if (flags & KREPIS_MSG_BUFFER && op->mode % 8)
 		len = sizeof(handle);
-	d = s->g.buffer_count ? arena->at(s, desc_at(s, handle.index)) : NULL;
+	d = s->g.buffer_count ? arena->see(s, desc_at(s, handle.index)) : NULL;
 	if (d)
 		handle.generation = d->generation;
 	if (op->mode % 4 == 0)
 		handle.generation = (uint32_t)forge(op, handle.generation);
-	krepis_write((uint64_t *)arena->at(s, ring_at(s, head)), flags << 48 | len);
-	if (flags & KREPIS_MSG_BUFFER)
-		memcpy(arena->at(s, ring_at(s, head + 8)), &handle, sizeof(handle));
+	put_record(s, head, flags, len, handle);
 	krepis_write(&producer->head_count, producer->head_count + 1);
 	krepis_write(&producer->head, head + krepis_record_bytes(len));
 }
@@ -184,6 +194,8 @@ static void forge_desc(struct session *s, struct end *e, const struct op *op)
 	struct krepis_desc *d = s->g.buffer_count ? arena->at(s, desc_at(s, op->count)) : NULL;
 
 	(void)e;
+	if (arena->enforced)
+		forge_rights(s, op);
 	if (!d)
 		return;
 	if (op->mode % 2)

@@ -49,11 +49,17 @@ struct command {
 	{ KREPIS_IOC_##NAME, #NAME, sizeof(struct type), false, right, { __VA_ARGS__ } }
 
 /* The first ones change nothing that the first thread keeps, so the second may call them too. */
-#define BY_BOTH_THREADS 6
+#define BY_BOTH_THREADS 8
+#define ENFORCED_ONLY	2	/* and the first of those are for enforced channels */
 static const struct command commands[] = {
+	ON_ENDPOINT(TAKE, krepis_release_args, KREPIS_RIGHT_WRITE, EINVAL, EPERM, EOPNOTSUPP,
+		    ESTALE),
+	ON_ENDPOINT(EVICT, krepis_release_args, KREPIS_RIGHT_WRITE, EINVAL, EPERM, EOPNOTSUPP,
+		    ESTALE),
 	ON_ENDPOINT(HANDOFF, krepis_handoff, KREPIS_RIGHT_WRITE, EINVAL, EPERM, EMSGSIZE, ESTALE,
 		    ENOTCONN, EOWNERDEAD),
-	ON_ENDPOINT(RELEASE, krepis_release_args, KREPIS_RIGHT_WRITE, EINVAL, EPERM, ESTALE),
+	ON_ENDPOINT(RELEASE, krepis_release_args, KREPIS_RIGHT_WRITE, EINVAL, EPERM, ESTALE,
+		    EAGAIN),
 	ON_ENDPOINT(WAIT, krepis_wait_args, KREPIS_RIGHT_WAIT, EINVAL, ETIMEDOUT, EINTR),
 	ON_ENDPOINT(WAKE, krepis_wake_args, KREPIS_RIGHT_WAKE, EINVAL),
 	ON_ENDPOINT(DETACH, krepis_none, KREPIS_RIGHT_WRITE, 0),
@@ -64,6 +70,14 @@ static const struct command commands[] = {
 	ON_CHANNEL(SETUP, krepis_setup, EINVAL, E2BIG, EBUSY),
 	ON_CHANNEL(ATTACH, krepis_attach_args, EINVAL, EBUSY, EUSERS, ETIMEDOUT, EPROTO),
 };
+
+/* Which of the first @most commands @op calls. */
+static const struct command *some_command(const struct op *op, unsigned int most)
+{
+	unsigned int first = arena->enforced ? 0 : ENFORCED_ONLY;
+
+	return &commands[first + op->at % (most - first)];
+}
 
 /* ------------------------------------------------------------------- arguments */
 
@@ -89,7 +103,7 @@ static struct krepis_handle some_handle(const struct session *s, const struct op
 	struct krepis_handle handle = { op->count % (s->g.buffer_count + 1), 1 };
 
 	if (s->g.buffer_count) {
-		desc = arena->at(s, desc_at(s, handle.index));
+		desc = arena->see(s, desc_at(s, handle.index));
 		handle.generation = krepis_read(&desc->generation);
 	}
 	return handle;
@@ -97,6 +111,19 @@ static struct krepis_handle some_handle(const struct session *s, const struct op
 
 /* An address that is no program's. */
 #define NOWHERE(op) ((const void *)((op)->value | 1ULL << 63))
+
+/* Often a record of it stands there, and is published; of a triple, the buffer that it has. */
+static void fill_enforced(union args *a, const struct session *s, const struct end *e,
+			  uint64_t luck)
+{
+	if (s->g.kind == KREPIS_TRIPLE && luck % 2)
+		a->handoff.handle.index = e->has;
+	if (luck / 2 % 2)
+		a->handoff.flags |= KREPIS_HANDOFF_PUBLISH;
+	if (luck / 4 % 4 && s->g.ring_size && e->role == KREPIS_PRODUCER)
+		put_record(s, a->handoff.sequence, KREPIS_MSG_BUFFER, sizeof(a->handoff.handle),
+			   a->handoff.handle);
+}
 
 /* What makes sense, for an endpoint of @e's role. @size is set, and the rest is 0. */
 static void fill(union args *a, unsigned int cmd, const struct session *s, const struct end *e,
@@ -135,9 +162,15 @@ static void fill(union args *a, unsigned int cmd, const struct session *s, const
 		a->handoff.len = op->at % (uint32_t)(s->g.buffer_size + 2);
 		a->handoff.msg_flags = luck / 2 % 2 * KREPIS_MSG_CRC32C;
 		a->handoff.sequence = head_of(s) + luck / 4 % 3 * 8;
+		if (arena->enforced)
+			fill_enforced(a, s, e, luck / 16);
 		break;
 	case KREPIS_IOC_RELEASE:
+	case KREPIS_IOC_TAKE:
+	case KREPIS_IOC_EVICT:
 		a->release.handle = some_handle(s, op);
+		if (arena->enforced && s->g.kind == KREPIS_TRIPLE && luck % 2)
+			a->release.handle.index = e->has;
 		break;
 	}
 }
@@ -161,7 +194,20 @@ static int call(int fd, unsigned int cmd, const void *arg)
 	return rc < 0 ? -errno : rc;
 }
 
-static void judge_answer(const struct command *c, int rc, bool may, bool forged)
+/* What is documented for one kind of channels only. */
+static bool possible(const struct session *s, int rc)
+{
+	if (rc == -EAGAIN)
+		return arena->enforced && s->g.kind == KREPIS_TRIPLE;
+	/* An exchange of the second thread's may last. */
+	if (rc == -ETIMEDOUT)
+		return !arena->enforced || now.raced;
+	/* Nobody but the kernel can have broken it, or changed what was locked. */
+	return !arena->enforced || (rc != -EPROTO && rc != -EOWNERDEAD);
+}
+
+static void judge_answer(const struct command *c, const struct session *s, int rc, bool may,
+			 bool forged)
 {
 	const uint8_t *errors = c->errors;
 
@@ -170,19 +216,94 @@ static void judge_answer(const struct command *c, int rc, bool may, bool forged)
 	if (forged && (rc == -EINVAL || rc == -E2BIG || rc == -EFAULT))
 		return;
 	for (; rc < 0 && *errors; errors++) {
-		if (rc == -*errors)
+		if (rc == -*errors && (possible(s, rc) || c->cmd == KREPIS_IOC_WAIT))
 			return;
 	}
 	fail("%s returned %d%s", c->name, rc, may ? "" : " without the right to it");
 }
 
+static bool changes_owner(const struct command *c)
+{
+	return c->cmd == KREPIS_IOC_HANDOFF || c->cmd == KREPIS_IOC_RELEASE ||
+	       c->cmd == KREPIS_IOC_TAKE || c->cmd == KREPIS_IOC_EVICT;
+}
+
+/* Enforced triple: what an exchange of @index must return. */
+static int foretell_exchange(const struct end *e, uint32_t index)
+{
+	uint64_t word = krepis_read(&e->ep->exchange->word);
+
+	if (e->role == KREPIS_CONSUMER && !krepis_triple_fresh(word))
+		return -EAGAIN;
+	return index == e->has ? (int)krepis_triple_index(word) : -EPERM;
+}
+
+static int foretell_handoff(const struct session *s, const struct end *e,
+			    const struct krepis_handoff *what)
+{
+	struct krepis_desc *d = &e->ep->desc[what->handle.index];
+	bool bare = s->g.kind == KREPIS_TRIPLE || s->g.backpressure == KREPIS_OVERWRITE;
+
+	if (bare && (what->flags & KREPIS_HANDOFF_PUBLISH))
+		return -EINVAL;
+	if (what->len > s->g.buffer_size)
+		return -EMSGSIZE;
+	if (s->g.kind == KREPIS_TRIPLE)
+		return foretell_exchange(e, what->handle.index);
+	if (d->generation != what->handle.generation)
+		return -ESTALE;
+	return d->state != KREPIS_OWNED_PRODUCER ? -EPERM : krepis_live(e->ep) ? 0 : -ENOTCONN;
+}
+
+/* Of RELEASE and TAKE: the consumer must have what it lets go of, or keeps. */
+static int foretell_hold(const struct command *c, const struct session *s, const struct end *e,
+			 struct krepis_handle handle)
+{
+	struct krepis_desc *d = &e->ep->desc[handle.index];
+	bool taken = d->claim & e->ep->bit;
+
+	if (s->g.kind == KREPIS_TRIPLE)
+		return foretell_exchange(e, handle.index);
+	if (d->word != krepis_own_word(KREPIS_OWNED_CONSUMER, handle.generation) ||
+	    !(d->holders & e->ep->bit))
+		return -ESTALE;
+	if (c->cmd == KREPIS_IOC_TAKE)
+		return taken || d->claim >> 32 != handle.generation ? -ESTALE : 0;
+	return s->g.backpressure == KREPIS_OVERWRITE && !taken ? -ESTALE : 0;
+}
+
+/*
+ * What a command that changes an owner in an enforced channel must return, as long as nobody
+ * else calls one: all that it depends on stands in the kernel's words.
+ */
+static int foretell(const struct command *c, const struct session *s, const struct end *e,
+		    const union args *a)
+{
+	bool producers = c->cmd == KREPIS_IOC_HANDOFF || c->cmd == KREPIS_IOC_EVICT;
+	bool take = c->cmd == KREPIS_IOC_TAKE || c->cmd == KREPIS_IOC_EVICT;
+	struct krepis_handle handle = a->release.handle;
+
+	if (producers != (e->role == KREPIS_PRODUCER))
+		return -EPERM;
+	if (take && s->g.backpressure != KREPIS_OVERWRITE)
+		return -EOPNOTSUPP;
+	if (handle.index >= s->g.buffer_count || !handle.generation)
+		return -EINVAL;
+	if (c->cmd == KREPIS_IOC_HANDOFF)
+		return foretell_handoff(s, e, &a->handoff);
+	if (c->cmd == KREPIS_IOC_EVICT)
+		return e->ep->desc[handle.index].word ==
+		       krepis_own_word(KREPIS_OWNED_CONSUMER, handle.generation) ? 0 : -ESTALE;
+	return foretell_hold(c, s, e, handle);
+}
+
 /* Calls @c on @d, which is an endpoint's if @c is for those. Return: what it returned. */
-static int ask(const struct command *c, const struct session *s, const struct end *e,
+static int ask(const struct command *c, const struct session *s, struct end *e,
 	       const struct derived *d, const struct op *op, union args *a)
 {
-	bool forged = op->mode < 64;
+	bool forged = op->mode < 64, owners = arena->enforced && changes_owner(c), may;
 	const void *arg = a;
-	int rc;
+	int rc, foretold = 0;
 
 	memset(a, 0, sizeof(*a));
 	a->none.size = c->size;
@@ -194,8 +315,16 @@ static int ask(const struct command *c, const struct session *s, const struct en
 	/* It need not end by itself. */
 	if (c->cmd == KREPIS_IOC_WAIT && a->wait.deadline_ns > 0)
 		a->wait.deadline_ns = krepis_deadline_ns(op->count % 32 ? 20000 : 1000000);
+	may = !(needs(c, e, a) & ~d->rights);
+	if (owners && now.raced)
+		meddle(e);
+	else if (owners)
+		foretold = foretell(c, s, e, a);
 	rc = call(d->fd, c->cmd, arg);
-	judge_answer(c, rc, !(needs(c, e, a) & ~d->rights), forged);
+	judge_answer(c, s, rc, may, forged);
+	forged = forged && (rc == -EINVAL || rc == -E2BIG || rc == -EFAULT);
+	if (owners && !now.raced && may && !forged && rc != foretold)
+		fail("%s returned %d and not %d", c->name, rc, foretold);
 	return rc;
 }
 
@@ -228,13 +357,67 @@ static bool has_slot(const struct session *s, uint32_t role)
 	return false;
 }
 
-static int own_fd(const struct end *e)
+/* Enforced: what the kernel's words must say after HANDOFF. */
+static void check_given(const struct session *s, const struct end *e,
+			const struct krepis_handoff *h)
 {
-	return e->ep->backend->fd(e->ep);
+	const struct krepis_desc *d = &e->ep->desc[h->handle.index];
+
+	MUST(d->len == h->len && d->type == h->type);
+	if (s->g.kind == KREPIS_TRIPLE)
+		return;
+	MUST(d->word == krepis_own_word(KREPIS_OWNED_CONSUMER, h->handle.generation));
+	MUST(d->holders == krepis_live(e->ep) && d->claim == (uint64_t)h->handle.generation << 32);
+	MUST(d->flags == h->msg_flags && d->crc32c == h->crc32c && d->sequence == h->sequence);
+	MUST(d->giver == e->ep->info->producers);
+	if (h->flags & KREPIS_HANDOFF_PUBLISH)
+		MUST(e->ep->producer->head == h->sequence + 16);
+}
+
+/* And after the others. */
+static void check_changed(const struct command *c, const struct end *e, struct krepis_handle handle)
+{
+	const struct krepis_desc *d = &e->ep->desc[handle.index];
+	bool back = d->word == krepis_own_word(KREPIS_OWNED_PRODUCER,
+					       krepis_own_next(handle.generation));
+
+	if (c->cmd == KREPIS_IOC_TAKE)
+		MUST(d->claim == ((uint64_t)handle.generation << 32 | (uint32_t)d->claim) &&
+		     (d->claim & e->ep->bit));
+	if (c->cmd == KREPIS_IOC_TAKE || back)
+		return;
+	MUST(d->word == krepis_own_word(KREPIS_OWNED_CONSUMER, handle.generation) && d->holders);
+	if (c->cmd == KREPIS_IOC_EVICT)
+		MUST(d->claim >> 32 == 0 && !(d->holders & ~(uint32_t)d->claim));
+	else
+		MUST(!(d->holders & e->ep->bit));
+}
+
+/* An owner changed in an enforced channel, on the first thread's own account. */
+static void changed_owner(const struct command *c, struct session *s, struct end *e,
+			  const union args *a, int rc)
+{
+	uint32_t index = a->release.handle.index;
+
+	meddle(e);
+	if (now.raced)
+		return;
+	if (s->g.kind == KREPIS_TRIPLE)
+		e->has = (uint32_t)rc;
+	if (c->cmd == KREPIS_IOC_HANDOFF)
+		check_given(s, e, &a->handoff);
+	else if (s->g.kind == KREPIS_RING)
+		check_changed(c, e, a->release.handle);
+	/* What it gave is out of reach, and what it got is there. */
+	if (!gives_pages(e))
+		return;
+	scribble(s, e, index, a->handoff.sequence, 1);
+	if (s->g.kind == KREPIS_TRIPLE)
+		scribble(s, e, (uint32_t)rc, 0, 1);
 }
 
 /* What @c, which returned @rc, has changed. */
-static void executed(const struct command *c, const struct session *s, struct end *e,
+static void executed(const struct command *c, struct session *s, struct end *e,
 		     struct derived *d, const union args *a, int rc)
 {
 	switch (c->cmd) {
@@ -265,10 +448,15 @@ static void executed(const struct command *c, const struct session *s, struct en
 		MUST(a->handoff.len <= s->g.buffer_size);
 		/* fall through */
 	case KREPIS_IOC_RELEASE:
-		MUST(s->g.kind == KREPIS_RING && a->release.handle.index < s->g.buffer_count);
+	case KREPIS_IOC_TAKE:
+	case KREPIS_IOC_EVICT:
+		MUST(s->g.kind == KREPIS_RING || arena->enforced);
+		MUST(a->release.handle.index < s->g.buffer_count);
 		figures.moved++;
+		if (arena->enforced)
+			changed_owner(c, s, e, a, rc);
 		/* A buffer in one of its lives changes hands once each way. */
-		if (!now.raced)
+		if (!now.raced && c->cmd != KREPIS_IOC_EVICT)
 			MUST(call(d->fd, c->cmd, a) < 0);
 		break;
 	}
@@ -303,6 +491,21 @@ static void ask_in_vain(const struct command *c, const struct op *op,
 	call_ends();
 }
 
+/* The giver has the pages mapped, which are to go; what was kept until now, was. */
+static void before_owners_change(const struct command *c, struct session *s, struct end *e,
+				 const struct op *op)
+{
+	uint32_t index = op->count % (s->g.buffer_count + 1);
+
+	if (!arena->enforced || !changes_owner(c))
+		return;
+	check_all_kept(e);
+	if (s->g.kind == KREPIS_TRIPLE)
+		index = e->has;
+	if (index < s->g.buffer_count && gives_pages(e))
+		scribble(s, e, index, op->at, op->value);
+}
+
 static void command(struct session *s, struct end *e, struct derived *d, const struct command *c,
 		    const struct op *op)
 {
@@ -317,6 +520,7 @@ static void command(struct session *s, struct end *e, struct derived *d, const s
 		return;
 	if (c->cmd == KREPIS_IOC_ATTACH && attaching->ep && op->count % 4 == 0)
 		detach(attaching);
+	before_owners_change(c, s, e, op);
 	call_begins(c->name);
 	rc = ask(c, s, e, d, op, &args);
 	call_ends();
@@ -330,7 +534,7 @@ static void command(struct session *s, struct end *e, struct derived *d, const s
 
 static void call_kernel(struct session *s, struct end *unused, const struct op *op)
 {
-	const struct command *c = &commands[op->at % ARRAY_SIZE(commands)];
+	const struct command *c = some_command(op, ARRAY_SIZE(commands));
 	struct derived channel = { .fd = krepis_channel_fd(s->channel) };
 	struct derived own = { .rights = KREPIS_RIGHT_ALL }, *d = &own;
 	struct end *e = &s->end[op->who % s->ends];

@@ -3,14 +3,18 @@
  * Hostile memory: region [--race] [COUNT [SEED]] | region FILE...
  *
  * A peer of a cooperative channel can write any value to any word of it; on the module,
- * which is tested if $KREPIS_TEST_DIR stands there, to any that its role writes. Here the
- * two or three endpoints of a channel make valid calls, and in between somebody plays
- * that peer (arena.h, forge.h), who also calls the module (kernel.h). Whatever stands there:
+ * which is tested if $KREPIS_TEST_DIR stands there, to any that its role writes. With
+ * $KREPIS_TEST_ENFORCED set the module's channels are enforced: then owners are none of
+ * these words. Here the two or three endpoints of a channel make valid calls, and in between
+ * somebody plays that peer (arena.h, forge.h), who also calls the module (kernel.h). Whatever
+ * stands there:
  *
  *	- no crash, no report of a sanitizer, no call that takes some seconds;
  *	- every result is one that krepis.h allows;
  *	- every view lies whole in the right mapping of its endpoint, and can be touched;
  *	- no buffer is handed out twice, and what is held can be given back;
+ *	- enforced, the kernel takes and gives pages as it must (enforced.h), and nothing
+ *	  that a consumer holds changes;
  *	- detach works, and afterwards the same memory, formatted anew, is a good channel;
  *	- the module says only what is documented, and what it knows is true.
  *
@@ -65,7 +69,7 @@ static const struct action ring_actions[] = {
 	{ do_reattach, ANYBODY, 3 }, { do_triple_read, WRONG, 1 },
 	{ forge_word, PEER, 44 }, { forge_record, PEER, 14 }, { forge_desc, PEER, 7 },
 	{ forge_link, PEER, 5 },
-	{ call_kernel, PEER, IN_KERNEL },
+	{ call_kernel, PEER, IN_KERNEL }, { forge_payload, PEER, ON_BUFFERS },
 };
 static const struct action triple_actions[] = {
 	{ do_triple_begin, KREPIS_PRODUCER, 50 }, { do_triple_commit, KREPIS_PRODUCER, 50 },
@@ -74,7 +78,7 @@ static const struct action triple_actions[] = {
 	{ do_send, WRONG, 1 }, { do_recv, WRONG, 1 },
 	{ do_acquire, WRONG, 1 }, { forge_word, PEER, 55 }, { forge_desc, PEER, 14 },
 	{ forge_link, PEER, 4 },
-	{ call_kernel, PEER, IN_KERNEL },
+	{ call_kernel, PEER, IN_KERNEL }, { forge_payload, PEER, ON_BUFFERS },
 };
 
 static const struct action *action_for(const struct session *s, uint8_t drawn)
@@ -132,8 +136,10 @@ static void run(struct session *s, const uint8_t *data, size_t size)
 		a = action_for(s, op.code);
 		if (a->role != PEER)
 			e = end_for(s, &op, a->role);
+		s->caller = e;
 		if (a->role == PEER || e)
 			a->run(s, e, &op);
+		mend(s);
 		check_room(s);
 		now.call = NULL;
 		figures.ops++;
@@ -178,6 +184,13 @@ static struct krepis_channel_options options_of(unsigned int shape)
 		o.ring_size = 4096;
 		o.buffer_count = o.buffer_size ? 4 : 0;
 	}
+	if (arena->enforced)
+		o.flags |= KREPIS_F_ENFORCED;
+	if (arena->enforced && o.backpressure == KREPIS_FAIL) {
+		o.flags |= KREPIS_F_EXCLUSIVE;
+		o.max_consumers = 1;
+		o.buffer_size = 5000;
+	}
 	return o;
 }
 
@@ -217,6 +230,9 @@ static int verdict(const struct krepis_info *info, uint64_t size, bool sealed, u
 	if (info->abi != KREPIS_ABI_VERSION || info->size != sizeof(*info))
 		return -EPROTONOSUPPORT;
 	if (krepis_geometry_check(&info->geometry) || krepis_layout(&info->geometry).size != size)
+		return -EMEDIUMTYPE;
+	/* No file keeps anybody from anything. */
+	if (info->geometry.flags & KREPIS_F_ENFORCED)
 		return -EMEDIUMTYPE;
 	if (info->geometry.page_size % (uint32_t)sysconf(_SC_PAGESIZE))
 		return -EPROTONOSUPPORT;
@@ -373,33 +389,51 @@ static void draw_bytes(uint64_t *rng, uint8_t *data, size_t size)
 }
 
 /* Lies for an instant, and takes it back: who reads a word twice sees two. */
-static void lie(const struct session *s, const struct op *op)
+static void lie(struct session *s, const struct op *op)
 {
 	volatile unsigned int pause;
 	size_t size;
 	uint8_t *at = arena->at(s, word_at(s, op, &size));
-	uint64_t old = at ? load(at, size) : 0;
+	uint64_t old;
 
 	if (!at)
 		return;
+	strike_begins(s, at);
+	old = load(at, size);
 	overwrite(op, at, size);
 	for (pause = op->code; pause; pause--)
 		;
 	if (op->count % 8)
 		store(at, size, old);
+	strike_ends(s, at);
+}
+
+/* Writes to what it has until that is taken away, or for long. */
+static void besiege(struct session *s, const struct op *op)
+{
+	struct end *e = &s->end[0];
+	uint32_t index;
+	unsigned int i;
+
+	if (!e->ep || !s->g.buffer_count)
+		return;
+	index = op->count % s->g.buffer_count;
+	struck = !has(e, index);
+	for (i = 0; i < 10U * op->mode && !struck && !krepis_read(&writing.wanted); i++)
+		scribble(s, e, index, op->at, op->value);
 }
 
 /* What of call_kernel() can be done while the first thread calls the library or the kernel. */
-static void call_kernel_beside(const struct session *s, const struct op *op)
+static void call_kernel_beside(struct session *s, const struct op *op)
 {
-	const struct end *e = &s->end[op->who % s->ends];
+	struct end *e = &s->end[op->who % s->ends];
 	struct derived own = { .rights = KREPIS_RIGHT_ALL };
 	union args args;
 
 	if (!e->ep)
 		return;
 	own.fd = own_fd(e);
-	ask(&commands[op->at % BY_BOTH_THREADS], s, e, &own, op, &args);
+	ask(some_command(op, BY_BOTH_THREADS), s, e, &own, op, &args);
 }
 
 static void *race_main(void *arg)
@@ -416,6 +450,8 @@ static void *race_main(void *arg)
 		draw_bytes(&race.rng, (uint8_t *)&op, sizeof(op));
 		if (race.s && op.code >= EVERYWHERE * 256 / arena->weights)
 			call_kernel_beside(race.s, &op);
+		else if (race.s && arena->enforced && op.code < 32)
+			besiege(race.s, &op);
 		else if (race.s)
 			lie(race.s, &op);
 		pthread_mutex_unlock(&writing.lock);
@@ -579,6 +615,9 @@ static void print_figures(uint64_t inputs, int64_t took_ns)
 	if (figures.asked)
 		printf("# commands of the module: %llu; buffers handed over or released: %llu\n",
 		       (unsigned long long)figures.asked, (unsigned long long)figures.moved);
+	if (arena->enforced)
+		printf("# faults of who did not have the buffer: %llu; what was held had not changed: %llu\n",
+		       (unsigned long long)figures.faults, (unsigned long long)figures.kept);
 	printf("ok 2 - no call ran for longer than %u s; the longest by the clock %.1f ms: %s\n",
 	       arena->slow_s, (double)figures.longest_ns / 1e6, figures.longest);
 }
