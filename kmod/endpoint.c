@@ -132,8 +132,15 @@ static int join_locked(struct krepis_channel *ch, struct krepis_endpoint *ep)
 	clean_page(ch, ep);
 	WRITE_ONCE(krepis_slot_of(ep)->endpoint, ep);
 	arm_links(ch, ep, KREPIS_LINK_ALIVE);
-	if (consumer)
+	if (consumer) {
+		/*
+		 * Not in the middle of a hand-over: that lets go of what it gave to our
+		 * predecessor, and we would have seen it as ours already.
+		 */
+		spin_lock(&ch->owners);
 		krepis_fetch_or(&ch->info->live, ep->bit);
+		spin_unlock(&ch->owners);
+	}
 	/* Counted last. Pairs with gone(), and krepis_*_peer() in lib/. */
 	smp_store_release(&ch->arrivals[consumer], ch->arrivals[consumer] + 1);
 	/* The same, for the library. */

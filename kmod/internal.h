@@ -82,7 +82,8 @@ struct krepis_slot {
 /**
  * struct krepis_channel - a channel; lives as long as its inode
  * @lock:	protects the endpoints and everything that tells of them
- * @owners:	RELEASE against RELEASE; enforced: whatever changes an owner
+ * @owners:	RELEASE against RELEASE; enforced: whatever changes an owner by command, and
+ *		who comes to be one
  * @geometry:	immutable, as all up to @slot but for @arrivals and @held
  * @control:	the regions before the ring
  * @pages:	of memory
