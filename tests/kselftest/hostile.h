@@ -46,7 +46,7 @@
 #ifndef ROUNDS
 #define ROUNDS		300
 #endif
-#define LIMIT_MS	30000	/* until an attack that does nothing is given up */
+#define LIMIT_MS	30000	/* until an attack that does nothing is given up, and 10 a round */
 #define HANDS		4
 #define POWER		8	/* how often an attack must have landed, and was refused */
 
@@ -721,7 +721,7 @@ FIXTURE_TEARDOWN(hostile)
 static inline bool enough(const struct attack *a, enum terms terms, const struct board *b,
 			  const struct tally *t)
 {
-	__u64 wanted = rounds_wanted() * (a->wild ? 3 : 1) / (terms == RING ? 1 : 3);
+	__u64 wanted = rounds_wanted() / (terms == RING ? 1 : 3);
 
 	if (t->rounds < wanted && !(terms == COOPERATIVE && t->broken))
 		return false;
@@ -738,7 +738,7 @@ static inline void scene(struct __test_metadata *_metadata, FIXTURE_DATA(hostile
 	struct honest *v = &self->honest;
 	const struct tally *t = &v->tally;
 	struct board *b = self->board;
-	__s64 begin = now_ns(), end = in_ms(LIMIT_MS);
+	__s64 begin = now_ns(), end = in_ms(LIMIT_MS + 10 * (int)rounds_wanted());
 	pid_t pid = child();
 
 	if (!pid)
