@@ -5,5 +5,5 @@
  */
 #define BUFFER	(2 << 20)
 #define GRAIN	1024
-#define ROUNDS	90
+#define ROUNDS	45
 #include "hostile_memory.c"

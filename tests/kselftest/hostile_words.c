@@ -350,7 +350,7 @@ TEST_F(hostile, deaths_at_random_points)
 {
 	static const struct attack attack = { .step = everything, .threads = 4, .wild = true };
 	struct honest *v = &self->honest;
-	__u64 sum = 0, again = 0, kept = 0;
+	__u64 sum = 0, again = 0, kept = 0, before = 0;
 	__u32 held = 0, pace = PACE_MS;
 	int i;
 
@@ -374,7 +374,8 @@ TEST_F(hostile, deaths_at_random_points)
 		sum = hash_of_all(v, held);
 		kept += !!held;
 		/* A slow machine did not even get to work. */
-		pace = held || pace > 1000 ? PACE_MS : 2 * pace;
+		pace = (held && v->tally.rounds > before) || pace > 1000 ? PACE_MS : 2 * pace;
+		before = v->tally.rounds;
 		ASSERT_EQ(128 + SIGKILL, kill_and_reap(pid));
 		ASSERT_TRUE(within_ms(20000, is_alone(v)));
 	}
