@@ -46,7 +46,8 @@
 #ifndef ROUNDS
 #define ROUNDS		300
 #endif
-#define LIMIT_MS	30000	/* until an attack that does nothing is given up, and 10 a round */
+#define TIMEOUT_S	1200	/* of a test; the harness has 30 if nothing is said */
+#define LIMIT_MS	60000	/* until an attack that does nothing is given up, and 10 a round */
 #define HANDS		4
 #define POWER		8	/* how often an attack must have landed, and was refused */
 
@@ -774,7 +775,7 @@ static inline void scene(struct __test_metadata *_metadata, FIXTURE_DATA(hostile
 }
 
 #define ATTACK(name, ...)						\
-	TEST_F(hostile, name)						\
+	TEST_F_TIMEOUT(hostile, name, TIMEOUT_S)			\
 	{								\
 		static const struct attack attack = { __VA_ARGS__ };	\
 									\

@@ -346,7 +346,7 @@ static void let_go(struct honest *v, __u32 held)
 }
 
 /* What it has it keeps, through the death and while the next one attacks. */
-TEST_F(hostile, deaths_at_random_points)
+TEST_F_TIMEOUT(hostile, deaths_at_random_points, TIMEOUT_S)
 {
 	static const struct attack attack = { .step = everything, .threads = 4, .wild = true };
 	struct honest *v = &self->honest;
