@@ -8,6 +8,7 @@
 #include <linux/aio_abi.h>
 #include <linux/errqueue.h>
 #include <linux/futex.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -249,6 +250,32 @@ static void send_without_copy(struct hand *t)
 
 ATTACK(send_without_copy, .begin = connect_pair, .step = send_without_copy, .pins = true,
        .reads = true)
+
+/* Pages of a socket where the buffer is mapped; or a few bytes of it, which are copied. */
+static void receive_without_copy(struct hand *t)
+{
+	static char bytes[2 * PAGE];
+	bool few = rnd(&t->seed) % 2;
+	struct tcp_zerocopy_receive z = {
+		.address = (uintptr_t)buffer_at(t, t->map, some_buffer(t)), .length = PAGE,
+		.copybuf_address = (uintptr_t)some_place(t, SOME), .copybuf_len = few ? SOME : 0,
+	};
+	socklen_t size = sizeof(z);
+	long n;
+
+	memset(bytes, STAMP, sizeof(bytes));
+	if (send(t->other, bytes, few ? SOME : sizeof(bytes), MSG_DONTWAIT) <= 0)
+		return;
+	n = errno_of(getsockopt(t->fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &z, &size));
+	count_result(t, n < 0 ? n : z.copybuf_len);
+	if (n >= 0 && z.length)
+		t->h->board->odd = EEXIST;
+	/* What is still there. */
+	while (recv(t->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+ATTACK(receive_without_copy, .begin = connect_pair, .step = receive_without_copy)
 
 /* ------------------------------------------------- what the file itself refuses */
 
