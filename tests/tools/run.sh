@@ -381,6 +381,21 @@ check cat_to_two_receivers eval 'cmp -s "$work/blob" "$work/got" && cmp -s "$wor
 run create kept
 check cat_keeps_what_create_made eval '! through kept "$work/blob" receiver; ! no_channel kept'
 check cat_through_a_made_channel_is_exact cmp -s "$work/blob" "$work/got"
+if [ $kmod ]; then
+	for how in enforced exclusive; do
+		exits "create_${how}_makes_a_channel" 0 create guarded --$how --json
+		check "create_${how}_says_what_holds" grep -q '"guarantee":"enforced"' "$out"
+		through guarded "$work/blob" receiver
+		check "cat_through_an_${how}_channel_is_exact" cmp -s "$work/blob" "$work/got"
+		run rm guarded
+	done
+else
+	exits enforced_needs_the_module 1 create guarded --enforced
+	check enforced_without_the_module_says_what_to_type says 'krepis doctor'
+	check enforced_without_the_module_makes_nothing no_channel guarded
+fi
+exits exclusive_has_one_consumer 2 create guarded --exclusive --consumers 2
+check ls_says_what_holds_of_cooperative_channels eval '"$krepis" ls | grep -q "cooperative.*kept$"'
 
 started cat --from s >"$work/got" 2>"$err"
 receiver=$pid

@@ -13,6 +13,8 @@ static const struct option options[] = {
 	{ "buffers", required_argument, NULL, 'n' },
 	{ "buffer-size", required_argument, NULL, 's' },
 	{ "mode", required_argument, NULL, 'm' },
+	{ "enforced", no_argument, NULL, 'e' },
+	{ "exclusive", no_argument, NULL, 'x' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
@@ -80,7 +82,6 @@ static int parse_mode(const char *text, struct krepis_channel_options *o)
 	return 0;
 }
 
-/* An option with a value. */
 static int parse(int option, struct krepis_channel_options *o)
 {
 	uint64_t value = 0;
@@ -109,6 +110,13 @@ static int parse(int option, struct krepis_channel_options *o)
 		return parse_buffers(optarg, o);
 	case 's':
 		return tool_parse_size("buffer-size", optarg, &value) ? : (o->buffer_size = value, 0);
+	case 'e':
+		o->flags |= KREPIS_F_ENFORCED;
+		return 0;
+	case 'x':
+		o->flags |= KREPIS_F_ENFORCED | KREPIS_F_EXCLUSIVE;
+		o->max_consumers = o->max_consumers ? : 1;
+		return 0;
 	default:
 		return parse_mode(optarg, o);
 	}
@@ -120,7 +128,8 @@ static void print_channel(const char *name, const char *path, const struct krepi
 	char ring[32], size[32], memory[32];
 
 	print_escaped(stdout, name, strlen(name));
-	printf(": %s, ", kind_name(g->kind));
+	printf(": %s%s, ", g->flags & KREPIS_F_EXCLUSIVE ? "exclusive " :
+			   g->flags & KREPIS_F_ENFORCED ? "enforced " : "", kind_name(g->kind));
 	if (g->kind == KREPIS_RING)
 		printf("%s of records, inline up to %u, %s, up to %u consumers, ",
 		       tool_size_text(g->ring_size, ring, sizeof(ring)), g->inline_max,
@@ -145,6 +154,11 @@ static int create(const char *name, const struct krepis_channel_options *o, bool
 		tool_error("cannot create channel '%s': no channel can have this shape: %s. See the limits in: krepis help create",
 			   name, krepis_strerror(err));
 		return EXIT_USAGE;
+	}
+	if (err == -EOPNOTSUPP && (o->flags & KREPIS_F_ENFORCED)) {
+		tool_error("cannot create channel '%s': only the kernel can enforce its rules, and the module is not at hand where it would stand. See: krepis doctor",
+			   name);
+		return EXIT_FAILED;
 	}
 	if (err)
 		return tool_channel_error("create", name, err);
@@ -189,7 +203,7 @@ const struct tool_command command_create = {
 	.summary = "Make a channel.",
 	.synopsis = "NAME [--kind ring|triple] [--backpressure block|fail|overwrite]\n"
 		    "NAME [--consumers N] [--ring SIZE] [--inline SIZE] [--buffers N]\n"
-		    "NAME [--buffer-size SIZE] [--mode OCTAL] [--json]",
+		    "NAME [--buffer-size SIZE] [--mode OCTAL] [--enforced] [--exclusive] [--json]",
 	.help =
 	"  --kind KIND       ring: every message, in order, to every consumer (default)\n"
 	"                    triple: the latest value only; its producer never waits\n"
@@ -200,10 +214,14 @@ const struct tool_command command_create = {
 	"  --buffers N       buffers for larger messages, 0 to 65536 (default 16)\n"
 	"  --buffer-size S   bytes of each, up to 2G (default 1M)\n"
 	"  --mode OCTAL      permissions, less the umask (default 600)\n"
+	"  --enforced        what was handed over is out of the producer's reach: needs the module\n"
+	"  --exclusive       enforced, and the one consumer may edit in place: who holds a\n"
+	"                    buffer is the only one who sees it\n"
 	"  --json            print the channel as JSON\n\n"
 	"A SIZE is in bytes, or has K, M or G (powers of 1024). The memory is reserved at once.\n\n"
 	"Example:\n"
 	"  krepis create cam --buffers 8 --buffer-size 4M\n"
-	"  krepis create position --kind triple --buffer-size 64\n",
+	"  krepis create position --kind triple --buffer-size 64\n"
+	"  krepis create plugin --enforced --mode 660\n",
 	.run = run,
 };

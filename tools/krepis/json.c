@@ -140,6 +140,8 @@ void json_channel(FILE *out, const char *name, const char *path,
 	json_text(out, name);
 	fputs(",\"path\":", out);
 	json_text(out, path);
+	fprintf(out, ",\"guarantee\":\"%s\"",
+		status->guarantee == KREPIS_ENFORCED ? "enforced" : "cooperative");
 	fprintf(out, ",\"backend\":\"%.8s\",\"kind\":\"%s\",\"backpressure\":\"%s\"",
 		status->backend, kind_name(g->kind), backpressure_name(g->backpressure));
 	fprintf(out, ",\"max_consumers\":%u,\"inline_max\":%u,\"ring_size\":%llu", g->max_consumers,

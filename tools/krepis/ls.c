@@ -38,8 +38,9 @@ static void print_row(const char *name, const struct krepis_status *status)
 	geometry_text(g, shape, sizeof(shape));
 	snprintf(consumers, sizeof(consumers), "%d/%u", __builtin_popcount(status->live),
 		 g->max_consumers);
-	printf("%-6s %-9s %-14s %10s %-8s %9s %12llu %15llu %8llu %6u  ", kind_name(g->kind),
-	       g->kind == KREPIS_RING ? backpressure_name(g->backpressure) : "-", shape,
+	printf("%-6s %-9s %-11s %-14s %10s %-8s %9s %12llu %15llu %8llu %6u  ", kind_name(g->kind),
+	       g->kind == KREPIS_RING ? backpressure_name(g->backpressure) : "-",
+	       status->guarantee == KREPIS_ENFORCED ? "enforced" : "cooperative", shape,
 	       tool_amount_text(status->channel_bytes, memory, sizeof(memory)),
 	       status->producer ? "yes" : "no", consumers,
 	       (unsigned long long)status->counters.messages,
@@ -76,8 +77,8 @@ static int show(const char *directory, const char *name, bool json, bool first)
 		json_channel(stdout, name, path, &status);
 	} else {
 		if (first)
-			printf("%-6s %-9s %-14s %10s %-8s %9s %12s %15s %8s %6s  %s\n", "KIND",
-			       "WHEN FULL", "RING+BUFFERS", "MEMORY", "PRODUCER", "CONSUMERS",
+			printf("%-6s %-9s %-11s %-14s %10s %-8s %9s %12s %15s %8s %6s  %s\n",
+			       "KIND", "WHEN FULL", "GUARANTEE", "RING+BUFFERS", "MEMORY", "PRODUCER", "CONSUMERS",
 			       "MESSAGES", "BYTES", "DROPS", "DEATHS", "NAME");
 		print_row(name, &status);
 	}
