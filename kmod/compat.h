@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The module is written for Linux 6.12. What an older kernel lacks stands here
- * under its new name; there is no version test anywhere else.
+ * The module is written for Linux 6.12. What an older kernel lacks, or a newer one took
+ * away, stands here under its name; there is no version test anywhere else.
  */
 #ifndef _KREPIS_COMPAT_H
 #define _KREPIS_COMPAT_H
@@ -25,10 +25,14 @@
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
-#include <linux/huge_mm.h>
-#include <linux/pfn_t.h>
 /* An entry that maps 2 MiB can say that nothing may pin what it maps. */
 #define KREPIS_HUGE
+#include <linux/huge_mm.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#include <linux/pfn_t.h>
+#else
+#define __pfn_to_pfn_t(pfn, flags) (pfn)
+#endif
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
