@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <kselftest_harness.h>
-#include "enforced.h"
+#include "enforced_fixture.h"
 
 static int map(int fd, __u64 from, __u64 to, int prot, int flags, char **at)
 {
@@ -207,40 +207,6 @@ TEST_F(region, payload_needs_the_rights)
 }
 
 /* ------------------------------------------------------------------- the cycle */
-
-FIXTURE(enforced)
-{
-	int channel;
-	struct side producer, consumer, other;
-	struct picture before;
-};
-
-FIXTURE_SETUP(enforced)
-{
-	struct krepis_geometry g = enforced_ring();
-
-	self->channel = new_channel(&g);
-	ASSERT_LE(0, self->channel);
-	ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER));
-	ASSERT_EQ(0, side_open(&self->consumer, self->channel, KREPIS_CONSUMER));
-	ASSERT_EQ(0, side_open(&self->other, self->channel, KREPIS_CONSUMER));
-	fill(&self->producer, 0, 100);
-	fill(&self->producer, 1, 101);
-	ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));
-	picture_take(&self->before, &self->consumer);
-}
-
-FIXTURE_TEARDOWN(enforced)
-{
-}
-
-/* The consumer sees all pages, the producer's own among them. */
-#define EXPECT_UNCHANGED()								\
-	do {										\
-		EXPECT_TRUE(picture_holds(&self->before, &self->consumer));		\
-		EXPECT_TRUE(all_taken_away(&self->producer, 0));			\
-		EXPECT_TRUE(all_writable(&self->producer, 1));				\
-	} while (0)
 
 TEST_F(enforced, buffer_goes_to_all_consumers_and_comes_back_after_the_last)
 {

@@ -9,41 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
-#include "enforced.h"
-
-FIXTURE(enforced)
-{
-	int channel;
-	struct side producer, consumer, other;
-	struct picture before;
-};
-
-FIXTURE_SETUP(enforced)
-{
-	struct krepis_geometry g = enforced_ring();
-
-	self->channel = new_channel(&g);
-	ASSERT_LE(0, self->channel);
-	ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER));
-	ASSERT_EQ(0, side_open(&self->consumer, self->channel, KREPIS_CONSUMER));
-	ASSERT_EQ(0, side_open(&self->other, self->channel, KREPIS_CONSUMER));
-	fill(&self->producer, 0, 100);
-	fill(&self->producer, 1, 101);
-	ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));
-	picture_take(&self->before, &self->consumer);
-}
-
-FIXTURE_TEARDOWN(enforced)
-{
-}
-
-/* The consumer sees all pages, the producer's own among them. */
-#define EXPECT_UNCHANGED()								\
-	do {										\
-		EXPECT_TRUE(picture_holds(&self->before, &self->consumer));		\
-		EXPECT_TRUE(all_taken_away(&self->producer, 0));			\
-		EXPECT_TRUE(all_writable(&self->producer, 1));				\
-	} while (0)
+#include "enforced_fixture.h"
 
 /* -------------------------------------------------------------------- publishing */
 
@@ -495,17 +461,10 @@ TEST_F(overwrite, next_life_begins_with_nothing_taken)
 	EXPECT_EQ(0, release(self->consumer.fd, 0, 2));
 }
 
-#define EXPECT_SAME()									\
-	do {										\
-		EXPECT_TRUE(picture_holds(&self->before, &self->consumer));		\
-		EXPECT_TRUE(all_taken_away(&self->producer, 0));			\
-		EXPECT_TRUE(all_writable(&self->producer, 1));				\
-	} while (0)
-
 TEST_F(overwrite, release_without_take_is_stale)
 {
 	EXPECT_EQ(-ESTALE, release(self->consumer.fd, 0, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, take_of_no_buffer_is_invalid)
@@ -513,14 +472,14 @@ TEST_F(overwrite, take_of_no_buffer_is_invalid)
 	EXPECT_EQ(-EINVAL, take(self->consumer.fd, 4, 1));
 	EXPECT_EQ(-EINVAL, take(self->consumer.fd, ~0U, 1));
 	EXPECT_EQ(-EINVAL, take(self->consumer.fd, 0, 0));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, take_of_what_the_consumer_does_not_hold_is_stale)
 {
 	EXPECT_EQ(-ESTALE, take(self->consumer.fd, 0, 2));
 	EXPECT_EQ(-ESTALE, take(self->consumer.fd, 1, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, take_twice_is_stale)
@@ -528,13 +487,13 @@ TEST_F(overwrite, take_twice_is_stale)
 	ASSERT_EQ(0, take(self->consumer.fd, 0, 1));
 	picture_take(&self->before, &self->consumer);
 	EXPECT_EQ(-ESTALE, take(self->consumer.fd, 0, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, take_by_the_producer_is_refused)
 {
 	EXPECT_EQ(-EPERM, take(self->producer.fd, 0, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, take_and_evict_without_the_right_are_refused)
@@ -543,7 +502,7 @@ TEST_F(overwrite, take_and_evict_without_the_right_are_refused)
 
 	EXPECT_EQ(-EACCES, take(derive(self->consumer.fd, rest), 0, 1));
 	EXPECT_EQ(-EACCES, evict(derive(self->producer.fd, rest), 0, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 	EXPECT_EQ(0, take(derive(self->consumer.fd, KREPIS_RIGHT_WRITE), 0, 1));
 	EXPECT_EQ(0, evict(derive(self->producer.fd, KREPIS_RIGHT_WRITE), 0, 1));
 }
@@ -551,7 +510,7 @@ TEST_F(overwrite, take_and_evict_without_the_right_are_refused)
 TEST_F(overwrite, evict_by_a_consumer_is_refused)
 {
 	EXPECT_EQ(-EPERM, evict(self->consumer.fd, 0, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, evict_of_no_buffer_is_invalid)
@@ -559,20 +518,20 @@ TEST_F(overwrite, evict_of_no_buffer_is_invalid)
 	EXPECT_EQ(-EINVAL, evict(self->producer.fd, 4, 1));
 	EXPECT_EQ(-EINVAL, evict(self->producer.fd, ~0U, 1));
 	EXPECT_EQ(-EINVAL, evict(self->producer.fd, 0, 0));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, evict_of_what_the_consumers_do_not_have_is_stale)
 {
 	EXPECT_EQ(-ESTALE, evict(self->producer.fd, 0, 2));
 	EXPECT_EQ(-ESTALE, evict(self->producer.fd, 1, 1));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, publish_is_invalid)
 {
 	EXPECT_EQ(-EINVAL, handoff_publish(self->producer.fd, 1, 1, 8, 0));
-	EXPECT_SAME();
+	EXPECT_UNCHANGED();
 }
 
 TEST_F(overwrite, hold_of_a_consumer_that_went_is_dropped_whether_taken_or_not)
