@@ -381,15 +381,7 @@ FIXTURE_SETUP(overwrite)
 	struct krepis_geometry g = enforced_ring();
 
 	g.backpressure = KREPIS_OVERWRITE;
-	self->channel = new_channel(&g);
-	ASSERT_LE(0, self->channel);
-	ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER));
-	ASSERT_EQ(0, side_open(&self->consumer, self->channel, KREPIS_CONSUMER));
-	ASSERT_EQ(0, side_open(&self->other, self->channel, KREPIS_CONSUMER));
-	fill(&self->producer, 0, 100);
-	fill(&self->producer, 1, 101);
-	ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));
-	picture_take(&self->before, &self->consumer);
+	OPEN_SIDES(&g);
 }
 
 FIXTURE_TEARDOWN(overwrite)

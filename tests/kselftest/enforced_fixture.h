@@ -8,6 +8,20 @@
 #include <kselftest_harness.h>
 #include "enforced.h"
 
+/* What is in the fixture, of a channel with the geometry @g. */
+#define OPEN_SIDES(g)									\
+	do {										\
+		self->channel = new_channel(g);						\
+		ASSERT_LE(0, self->channel);						\
+		ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER)); \
+		ASSERT_EQ(0, side_open(&self->consumer, self->channel, KREPIS_CONSUMER)); \
+		ASSERT_EQ(0, side_open(&self->other, self->channel, KREPIS_CONSUMER));	\
+		fill(&self->producer, 0, 100);						\
+		fill(&self->producer, 1, 101);						\
+		ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));			\
+		picture_take(&self->before, &self->consumer);				\
+	} while (0)
+
 FIXTURE(enforced)
 {
 	int channel;
@@ -19,15 +33,7 @@ FIXTURE_SETUP(enforced)
 {
 	struct krepis_geometry g = enforced_ring();
 
-	self->channel = new_channel(&g);
-	ASSERT_LE(0, self->channel);
-	ASSERT_EQ(0, side_open(&self->producer, self->channel, KREPIS_PRODUCER));
-	ASSERT_EQ(0, side_open(&self->consumer, self->channel, KREPIS_CONSUMER));
-	ASSERT_EQ(0, side_open(&self->other, self->channel, KREPIS_CONSUMER));
-	fill(&self->producer, 0, 100);
-	fill(&self->producer, 1, 101);
-	ASSERT_EQ(0, handoff(self->producer.fd, 0, 1, 8));
-	picture_take(&self->before, &self->consumer);
+	OPEN_SIDES(&g);
 }
 
 FIXTURE_TEARDOWN(enforced)
