@@ -236,20 +236,38 @@ static struct krepis_view *view_alloc(struct krepis_endpoint *ep, u32 rights)
 }
 
 /*
- * A file of the channel's own inode on its own mount: so the mount stays, security
- * modules see which channel it is, and futex(2) finds the pages by that inode.
+ * A file of the channel's own inode on its own mount: so the mount stays, and futex(2)
+ * finds the pages by that inode. It hangs below the channel's file, where no path leads
+ * (see krepis_is_endpoint()): so a security module that walks up sees which channel it
+ * is, and where.
+ *
+ * For a security module it says by its mode which side it is, too: nothing can be read
+ * or written with it, so it is free to have FMODE_PREAD as a consumer, FMODE_PWRITE as
+ * a producer. A channel's file has both.
  */
-static struct file *endpoint_file(struct file *of, const struct file_operations *fops)
+static struct file *endpoint_file(struct file *of, u32 role, const struct file_operations *fops)
 {
+	static const struct qstr name = QSTR_INIT("krepis-endpoint", 15);
+	struct dentry *above = of->f_path.dentry, *dentry;
 	struct inode *inode = file_inode(of);
 	struct file *file;
 
+	dentry = d_alloc(krepis_is_endpoint(above) ? above->d_parent : above, &name);
+	if (!dentry)
+		return ERR_PTR(-ENOMEM);
+	ihold(inode);
+	d_instantiate(dentry, inode);
 	ihold(inode);
 	file = alloc_file_pseudo(inode, of->f_path.mnt, "krepis-endpoint", O_RDWR, fops);
-	if (IS_ERR(file))
+	if (IS_ERR(file)) {
 		iput(inode);
-	else
-		__module_get(THIS_MODULE);	/* the last fput() gives it back */
+		dput(dentry);
+		return file;
+	}
+	__module_get(THIS_MODULE);	/* the last fput() gives it back */
+	dput(file->f_path.dentry);
+	file->f_path.dentry = dentry;
+	file->f_mode |= FMODE_NONOTIFY | (role == KREPIS_PRODUCER ? FMODE_PWRITE : FMODE_PREAD);
 	return file;
 }
 
@@ -282,7 +300,7 @@ static int view_open(struct file *of, struct krepis_view *view, struct file **ou
 
 	if (fd < 0)
 		return fd;
-	file = endpoint_file(of, &krepis_endpoint_fops);
+	file = endpoint_file(of, view->endpoint->role, &krepis_endpoint_fops);
 	if (IS_ERR(file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(file);
@@ -376,7 +394,7 @@ struct file *krepis_buffers_file(struct file *of)
 
 	if (!view)
 		return ERR_PTR(-ENOMEM);
-	file = endpoint_file(of, &buffers_fops);
+	file = endpoint_file(of, view->endpoint->role, &buffers_fops);
 	if (IS_ERR(file)) {
 		kfree(view);
 		return file;
@@ -449,13 +467,9 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 
 /* --------------------------------------------------------- file operations */
 
-/*
- * The files of endpoints have no name: their dentry is its own root. Opening one
- * anew, through /proc, would turn an endpoint with few rights into the whole channel.
- */
 static int channel_open(struct inode *inode, struct file *file)
 {
-	return IS_ROOT(file->f_path.dentry) ? -EACCES : 0;
+	return krepis_is_endpoint(file->f_path.dentry) ? -EACCES : 0;
 }
 
 const struct file_operations krepis_channel_fops = {

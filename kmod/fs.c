@@ -176,12 +176,12 @@ static int krepis_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct fil
 
 /*
  * A name for what O_TMPFILE made, and no second name of anything: names are what
- * channels= limits. An endpoint's file has no place in the tree (see channel_open());
+ * channels= limits. An endpoint's file has no name (see krepis_is_endpoint());
  * with a name, who holds it could open the whole channel.
  */
 static int krepis_link(struct dentry *old, struct inode *dir, struct dentry *dentry)
 {
-	if (d_inode(old)->i_nlink || IS_ROOT(old))
+	if (d_inode(old)->i_nlink || krepis_is_endpoint(old))
 		return -EPERM;
 	return simple_link(old, dir, dentry);
 }

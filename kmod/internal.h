@@ -162,6 +162,21 @@ static inline struct krepis_inode *krepis_inode(struct inode *inode)
 	return container_of(inode, struct krepis_inode, vfs);
 }
 
+/*
+ * Whether @dentry is that of an endpoint's file: below a dentry of the same inode. With it,
+ * opened anew through /proc or linked to a name, an endpoint of few rights would become
+ * the whole channel.
+ */
+static inline bool krepis_is_endpoint(const struct dentry *dentry)
+{
+	bool is;
+
+	rcu_read_lock();	/* a rename may take the parent away meanwhile */
+	is = d_inode_rcu(READ_ONCE(dentry->d_parent)) == d_inode(dentry);
+	rcu_read_unlock();
+	return is;
+}
+
 /* The channel of a file of either kind, or NULL. */
 static inline struct krepis_channel *krepis_channel_of(struct inode *inode)
 {
