@@ -299,6 +299,17 @@ int krepis_reopen(int fd)
 	return reopen(fd, O_RDWR);
 }
 
+/* Who may only read or write may still be on one side, if the kernel keeps the rest. */
+static int reopen_for_some_role(int fd)
+{
+	int own = krepis_reopen(fd);
+
+	if (own != -EACCES || backend_of(fd) != &krepis_backend_kmod)
+		return own;
+	own = reopen(fd, O_RDONLY);
+	return own == -EACCES ? reopen(fd, O_WRONLY) : own;
+}
+
 KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 				   struct krepis_channel **out)
 {
@@ -314,10 +325,7 @@ KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 	if (look < 0)
 		return -errno;
 	err = fstat(look, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EMEDIUMTYPE;
-	fd = err ? err : krepis_reopen(look);
-	/* Who may only read may still be a consumer, if the kernel keeps the rest. */
-	if (fd == -EACCES && backend_of(look) == &krepis_backend_kmod)
-		fd = reopen(look, O_RDONLY);
+	fd = err ? err : reopen_for_some_role(look);
 	close(look);
 	if (fd < 0)
 		return fd;
