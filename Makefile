@@ -33,9 +33,27 @@ SANITIZE := $(SANITIZE_$(VARIANT))
 
 LIB_SRC	 := $(filter-out lib/protobuf.c,$(wildcard lib/*.c))
 LIB_OBJ	 := $(LIB_SRC:%.c=$(OUT)/%.o)
-TOOL_SRC := $(wildcard tools/krepis/*.c)
-TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 HAVE_PROTOBUF := $(shell pkg-config --exists libprotobuf-c 2>/dev/null && echo yes)
+
+# The sandbox: programs for the kernel, and the library that carries them.
+CLANG	 ?= clang
+BPFTOOL	 ?= $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
+BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
+SANDBOX_SRC := $(wildcard lib/sandbox/*.c)
+SANDBOX_OBJ := $(SANDBOX_SRC:%.c=$(OUT)/%.o)
+SANDBOX_LIBS := $(OUT)/libkrepis-sandbox.a -lbpf -ljson-c -lelf -lz
+HAVE_SANDBOX := $(if $(BPFTOOL),$(shell pkg-config --exists libbpf json-c 2>/dev/null && \
+	command -v $(CLANG) >/dev/null && echo yes))
+
+# Without the sandbox the command says what was missing, in place of what would use it.
+SANDBOX_LACKS := $(if $(BPFTOOL),,bpftool) $(if $(shell command -v $(CLANG)),,clang) \
+	$(foreach p,libbpf json-c,$(if $(shell pkg-config --exists $p 2>/dev/null && echo yes),,\
+	$(patsubst liblib%,lib%,lib$p)-dev))
+SANDBOX_TOOL := $(wildcard tools/krepis/run*.c tools/krepis/oci_*.c) tools/krepis/policy.c \
+	tools/krepis/sandbox_options.c
+TOOL_SRC := $(filter-out $(if $(HAVE_SANDBOX),tools/krepis/sandbox_none.c,$(SANDBOX_TOOL)), \
+	$(wildcard tools/krepis/*.c))
+TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 
 SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))
 
@@ -52,7 +70,8 @@ DKMS	:= build/dkms/krepis-$(VERSION)
 .PHONY: all lib tool kmod tests check demo bench install install-kmod dkms clean deps format
 all: lib tool
 
-lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a)
+lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a) \
+	$(if $(HAVE_SANDBOX),$(OUT)/libkrepis-sandbox.a)
 tool: $(OUT)/krepis
 
 $(OUT)/lib/%.o: lib/%.c VERSION
@@ -76,8 +95,29 @@ $(OUT)/libkrepis-protobuf.a: $(OUT)/lib/protobuf.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(OUT)/krepis: $(TOOL_OBJ) $(OUT)/libkrepis.a
-	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ -lcrypto -pthread
+# Where the fields of the kernel's types stand is found when they are loaded: one object for
+# all kernels. -g: for that it needs their names.
+build/bpf/sandbox.bpf.o: $(wildcard bpf/*.c bpf/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) -O2 -g -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) \
+		-I/usr/include/$(shell $(CC) -print-multiarch) -c bpf/sandbox.bpf.c -o $@
+
+build/bpf/sandbox.skel.h: build/bpf/sandbox.bpf.o
+	$(BPFTOOL) gen skeleton $< name sandbox_bpf >$@.new
+	@mv $@.new $@
+
+$(SANDBOX_OBJ): LIBFLAGS += -Ibpf -Ibuild/bpf
+$(SANDBOX_OBJ): build/bpf/sandbox.skel.h
+
+$(OUT)/libkrepis-sandbox.a: $(SANDBOX_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/tools/krepis/sandbox_none.o: CPPFLAGS += -DKREPIS_SANDBOX_LACKS='"$(strip $(SANDBOX_LACKS))"'
+
+$(OUT)/krepis: $(TOOL_OBJ) $(if $(HAVE_SANDBOX),$(OUT)/libkrepis-sandbox.a) $(OUT)/libkrepis.a
+	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $(TOOL_OBJ) $(if $(HAVE_SANDBOX),$(SANDBOX_LIBS)) \
+		$(OUT)/libkrepis.a -lcrypto -pthread
 
 kmod:
 	@[ -e $(KDIR)/Makefile ] || { \
@@ -88,12 +128,21 @@ kmod:
 	@cp -Rpu Kbuild kmod include $(KOUT)/
 	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) KREPIS_VERSION=$(VERSION) modules
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d)
 
 deps:
 	tools/deps
 
 include tests/tests.mk
+
+# For runtimes: a device of CDI, which is to be copied to /etc/cdi, and a hook of podman.
+define install-containers
+for d in krepis/cdi:cdi containers/oci/hooks.d:oci; do \
+		install -d $(DESTDIR)$(PREFIX)/share/$${d%:*}; \
+		sed -e 's|@PREFIX@|$(PREFIX)|' tools/system/$${d#*:}/krepis.json.in \
+			>$(DESTDIR)$(PREFIX)/share/$${d%:*}/krepis.json; \
+	done
+endef
 
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin \
@@ -105,6 +154,8 @@ install: all
 	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
 	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)
+	$(if $(HAVE_SANDBOX),install -m 644 include/krepis/sandbox.h $(DESTDIR)$(PREFIX)/include/krepis/)
+	$(if $(HAVE_SANDBOX),install -m 644 $(OUT)/libkrepis-sandbox.a $(DESTDIR)$(LIBDIR)/)
 	install -m 755 $(OUT)/libkrepis.so $(DESTDIR)$(LIBDIR)/libkrepis.so.$(VERSION)
 	ln -sf libkrepis.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libkrepis.so
@@ -112,7 +163,8 @@ install: all
 		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 			$$f >$(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$f .in); \
 	done
-	install -m 644 Documentation/man/krepis.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 Documentation/man/krepis.1 Documentation/man/krepis-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(if $(HAVE_SANDBOX),$(install-containers))
 
 install-kmod: kmod
 	install -d $(DESTDIR)$(MODDIR)/extra $(DESTDIR)$(PREFIX)/lib/systemd/system \

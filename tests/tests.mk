@@ -16,6 +16,7 @@ unit: $(UNIT_BIN)
 tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN)
 
 include tests/kselftest/kselftest.mk
+include tests/sandbox/sandbox.mk
 
 $(OUT)/tests/unit/%.pb-c.c: tests/unit/%.proto
 	@mkdir -p $(@D)
@@ -28,6 +29,12 @@ $(OUT)/tests/unit/protobuf: tests/unit/protobuf.c tests/unit/helpers.c $(PROTO_C
 		$(filter %.c %.a,$^) -lcmocka -lprotobuf-c -pthread
 
 $(OUT)/tests/unit/uring $(OUT)/tests/unit/uring_release: LIBS := -luring
+# Of the sandbox what needs none of its programs in the kernel.
+SANDBOX_BIN := $(filter $(OUT)/tests/unit/policy% $(OUT)/tests/unit/best_effort%,$(UNIT_BIN)) \
+	$(OUT)/tests/fuzz/policy
+$(SANDBOX_BIN): $(OUT)/libkrepis-sandbox.a
+$(SANDBOX_BIN): LIBS := -lbpf -ljson-c -lelf -lz
+$(SANDBOX_BIN): TEST_FLAGS += -Ibpf
 $(OUT)/tests/unit/%: tests/unit/%.c tests/unit/helpers.c $(wildcard tests/unit/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
@@ -39,11 +46,12 @@ $(OUT)/tests/stress/%: tests/stress/%.c $(wildcard tests/stress/*.h) $(OUT)/libk
 
 $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(OUT)/libkrepis.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) -pthread
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
+		$(LIBS) -pthread
 
 check:
 	tools/deps test
-	$(MAKE) -s all tests kselftest
+	$(MAKE) -s all tests kselftest sandboxtest
 	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"
@@ -81,11 +89,17 @@ $(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
 $(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
 	$(CXX) $(CFLAGS) -o $@ $^ -lisal -luring -pthread
 
+$(OUT)/krepis-bench-sandbox: tests/bench/sandbox/main.c $(OUT)/libkrepis-sandbox.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARN) -o $@ $< $(SANDBOX_LIBS)
+
 bench-vm:
 	tools/deps test
 	tools/deps bench
-	$(MAKE) -s lib $(OUT)/krepis-bench
+	$(MAKE) -s all $(OUT)/krepis-bench $(OUT)/krepis-bench-sandbox
 	@mkdir -p $(OUT)/bench
+	tests/vm/run --pin -t 600 -o $(OUT)/bench -- \
+		$(OUT)/krepis-bench-sandbox --json /mnt/out/sandbox.json $(OUT)/krepis
 	tests/vm/run --pin -t 1200 -o $(OUT)/bench -- $(OUT)/krepis-bench --vm --json /mnt/out/vm.json
 
 bench:
