@@ -114,7 +114,7 @@ usage_is_told() {
 	exits help_is_done 0 help
 	exits version_is_done 0 --version
 	check version_names_the_file_VERSION prints "krepis $(cat VERSION)"
-	for command in create ls rm send recv cat demo doctor; do
+	for command in create ls rm send recv cat run policy oci-hook demo doctor; do
 		run help "$command"
 		first=$(cat "$out")
 		run "$command" --help

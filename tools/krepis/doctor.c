@@ -350,6 +350,10 @@ static const struct {
 	{ "processors", check_processors, BOTH },
 	{ "files", check_files, BOTH },
 	{ "channel", check_channel, BOTH },
+	{ "lsm", doctor_lsm, 0 },
+	{ "bpffs", doctor_bpffs, 0 },
+	{ "caps", doctor_caps, 0 },
+	{ "landlock", doctor_landlock, 0 },
 };
 
 /**
@@ -463,7 +467,7 @@ const struct tool_command command_doctor = {
 	"Each line is ok, slow or missing, says what that means, and what to type next. The backend\n"
 	"is kmod where channels would be made on a krepis file system, and else shm. Exit code 0 if\n"
 	"it works fully, 3 if something that it needs is slow or missing; what only the other one\n"
-	"needs does not count.\n\n"
+	"needs does not count. The last four are about krepis run, and never count.\n\n"
 	"Example:\n"
 	"  krepis doctor\n"
 	"  krepis doctor --json | python3 -m json.tool\n",

@@ -44,4 +44,10 @@ void doctor_mount(struct finding *f);
 void doctor_memlock(struct finding *f);
 void doctor_uring(struct finding *f);
 
+/* doctor_sandbox.c */
+void doctor_lsm(struct finding *f);
+void doctor_bpffs(struct finding *f);
+void doctor_caps(struct finding *f);
+void doctor_landlock(struct finding *f);
+
 #endif /* _KREPIS_DOCTOR_H */

@@ -5,7 +5,8 @@
 
 static const struct tool_command * const commands[] = {
 	&command_create, &command_ls, &command_rm, &command_send,
-	&command_recv, &command_cat, &command_demo, &command_doctor,
+	&command_recv, &command_cat, &command_run, &command_policy, &command_oci_hook,
+	&command_demo, &command_doctor,
 };
 
 static const struct tool_command *find(const char *name)
@@ -31,7 +32,7 @@ static void list(FILE *out)
 	fputs("usage: krepis SUBCOMMAND [OPTIONS]\n"
 	      "       krepis help [SUBCOMMAND]\n"
 	      "       krepis --version\n\n"
-	      "Zero-copy messages between processes, through shared memory.\n\n", out);
+	      "Zero-copy messages between processes, through shared memory, and a sandbox for them.\n\n", out);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\nA NAME without '/' stands in $KREPIS_DIR, else /run/krepis if the module is\n"

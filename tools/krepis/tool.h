@@ -42,7 +42,8 @@ struct tool_command {
 };
 
 extern const struct tool_command command_create, command_ls, command_rm, command_send,
-	command_recv, command_cat, command_demo, command_doctor;
+	command_recv, command_cat, command_run, command_policy, command_oci_hook, command_demo,
+	command_doctor;
 
 /* ---- tool.c: options and messages */
 
