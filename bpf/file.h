@@ -139,7 +139,8 @@ static long to_top(__u32 i, struct top *t)
 
 /*
  * In procfs the names of programs that the kernel executes, outside of all domains, stand
- * below sys, and orders to it in sysrq-trigger: both begin like this, and nothing else does.
+ * below sys, and orders to it in sysrq-trigger: both begin like this. So does sysvipc, where
+ * nothing can be written.
  */
 static __always_inline bool is_order(struct dentry *dentry)
 {

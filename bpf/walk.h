@@ -118,8 +118,12 @@ static long look(__u32 i, struct walk *w)
 	case ABOVE:
 		return 0;
 	case LOST:
-		/* Perhaps below what is denied: without a mount, if this root is not known. */
-		if (w->all && (w->at.mnt || !(w->allow & SANDBOX_ROOT)))
+		/*
+		 * Perhaps below what is denied: without a mount, if this root is not known.
+		 * Not what hangs nowhere because no path leads there.
+		 */
+		if (w->all && !is_internal(w->at.dentry) &&
+		    (w->at.mnt || !(w->allow & SANDBOX_ROOT)))
 			w->deny = w->wanted;
 		break;
 	case ROOT:

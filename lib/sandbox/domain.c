@@ -61,6 +61,7 @@ static void unmap_table(const struct sandbox_domain *table)
 
 static bool is_live(const struct sandbox_domain *d)
 {
+	/* Pairs with the release in create_locked(): with it the name is there. */
 	return __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE) & SANDBOX_LIVE;
 }
 
@@ -191,7 +192,8 @@ static void drop_cgroups(uint32_t id)
 
 static void drop_all(struct krepis_domain *domain)
 {
-	__atomic_store_n(&domain->head->flags, 0, __ATOMIC_RELEASE);
+	/* Nobody may do anything from here on; the rest is in no order with it. */
+	__atomic_store_n(&domain->head->flags, 0, __ATOMIC_RELAXED);
 	drop_cgroups(domain->id);
 	drop_map("policies", domain->id);
 	drop_map("networks", domain->id);
@@ -297,6 +299,7 @@ static int create_locked(struct krepis_domain *domain, const void *arg)
 		drop_all(domain);
 		return err;
 	}
+	/* Pairs with the acquire in is_live(). */
 	__atomic_store_n(&head->flags, SANDBOX_LIVE | (creation->flags & KREPIS_DOMAIN_COMPLAIN ?
 						      SANDBOX_COMPLAIN : 0), __ATOMIC_RELEASE);
 	return 0;

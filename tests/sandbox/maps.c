@@ -159,6 +159,8 @@ TEST_F(tree, files_in_memory_are_mapped_executably_unless_that_is_denied)
 	/* As memory without a file is. execve(2) of them is another thing. */
 	allowed(domain(NULL), execute_memory());
 	allowed(domain("exec"), execute_memory());
+	/* To deny another file's is not to deny theirs. */
+	allowed(domain("exec", "deny exec " A), execute_memory());
 	refused(EACCES, domain("exec", "deny exec"), execute_memory());
 }
 
