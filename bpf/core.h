@@ -74,6 +74,23 @@ struct {
 	__type(value, __u32);
 } abi SEC(".maps");
 
+/*
+ * Reads a field of a kernel's structure: by a load where the kernel lets a number be taken
+ * for a pointer to that structure, as it does from 6.2 on, and by a call where it does not.
+ * Both are safe wherever the pointer leads, and the load takes a tenth of the time.
+ */
+extern void *bpf_rdonly_cast(const void *from, __u32 type) __ksym __weak;
+
+const volatile bool can_cast = false;	/* set by who loads */
+
+#define get(type, from, field)								\
+	({										\
+		type *get_ = (type *)(from);						\
+											\
+		can_cast ? ((type *)bpf_rdonly_cast(get_, bpf_core_type_id_kernel(type)))->field : \
+			   BPF_CORE_READ(get_, field);					\
+	})
+
 static __always_inline __u32 domain_of(const struct cred *cred)
 {
 	__u64 key = (__u64)cred;

@@ -44,12 +44,12 @@
 
 static __always_inline umode_t mode_of(const struct file *file)
 {
-	return BPF_CORE_READ(file, f_inode, i_mode);
+	return get(struct inode, get(struct file, file, f_inode), i_mode);
 }
 
 static __always_inline unsigned long magic_of(const struct dentry *dentry)
 {
-	return BPF_CORE_READ(dentry, d_sb, s_magic);
+	return get(struct super_block, get(struct dentry, dentry, d_sb), s_magic);
 }
 
 static __always_inline const struct path *path_of(const struct file *file)
@@ -72,9 +72,9 @@ static __always_inline int decide_file(const struct file *file, __u32 wanted)
  */
 static __always_inline __u32 roles(const struct file *file)
 {
-	__u32 mode = BPF_CORE_READ(file, f_mode), both = FMODE_PREAD | FMODE_PWRITE;
+	__u32 mode = get(struct file, file, f_mode), both = FMODE_PREAD | FMODE_PWRITE;
 
-	if (magic_of(BPF_CORE_READ(file, f_path.dentry)) != KREPIS_SUPER_MAGIC ||
+	if (magic_of(get(struct file, file, f_path.dentry)) != KREPIS_SUPER_MAGIC ||
 	    (mode_of(file) & S_IFMT) != S_IFREG)
 		return 0;
 	if ((mode & both) == both || !(mode & both))
@@ -98,8 +98,8 @@ static __always_inline int decide_role(const struct file *file)
 		return 0;
 	id = own_domain();
 	from = domain_of(BPF_CORE_READ(file, f_cred));
-	at.dentry = BPF_CORE_READ(file, f_path.dentry);
-	at.mnt = BPF_CORE_READ(file, f_path.mnt);
+	at.dentry = get(struct file, file, f_path.dentry);
+	at.mnt = get(struct file, file, f_path.mnt);
 	if (from && from != id)
 		err = decide_for(from, &at, SANDBOX_PASS, false);
 	return err || !id ? err : decide_for(id, &at, role, false);
@@ -198,7 +198,7 @@ static __always_inline int guard(struct dentry *dentry)
  */
 static __always_inline int decide_code(const struct path *path)
 {
-	struct place at = { BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt) };
+	struct place at = { get(struct path, path, dentry), get(struct path, path, mnt) };
 	const __u32 either = SANDBOX_READ | SANDBOX_EXEC;
 	__u32 id = own_domain();
 	struct sandbox_domain *d;
@@ -225,15 +225,15 @@ int BPF_PROG(sandbox_file_open, struct file *file, int ret)
 
 	if (ret || !own_domain())
 		return ret;
-	mode = BPF_CORE_READ(file, f_mode);
-	flags = BPF_CORE_READ(file, f_flags);
+	mode = get(struct file, file, f_mode);
+	flags = get(struct file, file, f_flags);
 	if (flags & __FMODE_EXEC)
 		return decide_code(path_of(file));
 	/* A name that is no path, though the kernel keeps it as one. */
-	if (magic_of(BPF_CORE_READ(file, f_path.dentry)) == MQUEUE_MAGIC)
+	if (magic_of(get(struct file, file, f_path.dentry)) == MQUEUE_MAGIC)
 		return refuse_unless(SANDBOX_SYS_IPC, SANDBOX_OP_IPC, -EACCES);
 	if (mode & FMODE_WRITE) {
-		err = guard(BPF_CORE_READ(file, f_path.dentry));
+		err = guard(get(struct file, file, f_path.dentry));
 		if (err)
 			return err;
 	}
@@ -269,8 +269,8 @@ int BPF_PROG(sandbox_file_receive, struct file *file, int ret)
 	role = roles(file);
 	if (!role)
 		return 0;
-	at.dentry = BPF_CORE_READ(file, f_path.dentry);
-	at.mnt = BPF_CORE_READ(file, f_path.mnt);
+	at.dentry = get(struct file, file, f_path.dentry);
+	at.mnt = get(struct file, file, f_path.mnt);
 	if (from)
 		err = decide_for(from, &at, SANDBOX_PASS, false);
 	if (!err && id)
@@ -366,7 +366,7 @@ int BPF_PROG(sandbox_uring_cmd, struct io_uring_cmd *cmd, int ret)
 /* A table of ours, perhaps: to write there needs no bpf(2). */
 static __always_inline bool is_bpf_map(const struct file *file)
 {
-	const struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	const struct dentry *dentry = get(struct file, file, f_path.dentry);
 
 	return magic_of(dentry) == ANON_MAGIC && has_name(dentry, "bpf-map");
 }
@@ -393,13 +393,13 @@ int BPF_PROG(sandbox_mmap_file, struct file *file, unsigned long reqprot, unsign
  */
 static __always_inline const struct path *mapped_path(const struct file *file)
 {
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct vfsmount *mnt = get(struct file, file, f_path.mnt);
 	struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 
 	if (bpf_core_type_exists(struct backing_file) &&
-	    BPF_CORE_READ(file, f_mode) & FMODE_BACKING &&
+	    get(struct file, file, f_mode) & FMODE_BACKING &&
 	    (long)BPF_CORE_READ(mount, mnt_ns) == MNT_NS_INTERNAL &&
-	    !is_internal(BPF_CORE_READ(file, f_path.dentry)))
+	    !is_internal(get(struct file, file, f_path.dentry)))
 		return (void *)file + bpf_core_field_offset(struct backing_file, user_path);
 	return path_of(file);
 }
@@ -437,7 +437,7 @@ int BPF_PROG(sandbox_bprm_check_security, struct linux_binprm *bprm, int ret)
 
 static __always_inline int change(const struct path *path, __u32 wanted)
 {
-	int err = guard(BPF_CORE_READ(path, dentry));
+	int err = guard(get(struct path, path, dentry));
 
 	return err ? : decide_path(path, wanted);
 }
@@ -561,7 +561,7 @@ int BPF_PROG(sandbox_path_symlink, const struct path *dir, struct dentry *dentry
 /* What is allowed counts from the directory on; what is denied, from the victim. */
 static __always_inline int take_away(const struct path *dir, struct dentry *victim)
 {
-	struct place at = { victim, BPF_CORE_READ(dir, mnt) };
+	struct place at = { victim, get(struct path, dir, mnt) };
 	__u32 id = own_domain();
 
 	if (!id)
@@ -618,8 +618,8 @@ int BPF_PROG(sandbox_path_link, struct dentry *old, const struct path *dir, stru
 	if (err)
 		return err;
 	/* Links are within a mount. */
-	to.mnt = from.mnt = BPF_CORE_READ(dir, mnt);
-	to.dentry = BPF_CORE_READ(dir, dentry);
+	to.mnt = from.mnt = get(struct path, dir, mnt);
+	to.dentry = get(struct path, dir, dentry);
 	from.dentry = BPF_CORE_READ(old, d_parent);
 	return from.dentry == to.dentry ? 0 : gains(old, &from, &to);
 }
@@ -642,9 +642,9 @@ int BPF_PROG(sandbox_path_rename, const struct path *old_dir, struct dentry *old
 		err = make(old_dir);
 	if (err)
 		return err;
-	from.mnt = to.mnt = BPF_CORE_READ(new_dir, mnt);
-	from.dentry = BPF_CORE_READ(old_dir, dentry);
-	to.dentry = BPF_CORE_READ(new_dir, dentry);
+	from.mnt = to.mnt = get(struct path, new_dir, mnt);
+	from.dentry = get(struct path, old_dir, dentry);
+	to.dentry = get(struct path, new_dir, dentry);
 	if (from.dentry == to.dentry)
 		return 0;
 	err = gains(old, &from, &to);

@@ -45,16 +45,16 @@ static __always_inline enum step climb(struct place *p)
 	struct vfsmount *mnt = p->mnt;
 	struct mount *mount, *up;
 
-	if (mnt && dentry == BPF_CORE_READ(mnt, mnt_root)) {
+	if (mnt && dentry == get(struct vfsmount, mnt, mnt_root)) {
 		mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-		up = BPF_CORE_READ(mount, mnt_parent);
+		up = get(struct mount, mount, mnt_parent);
 		if (up == mount)
 			return ROOT;
-		p->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		p->dentry = get(struct mount, mount, mnt_mountpoint);
 		p->mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
 		return ABOVE;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
+	parent = get(struct dentry, dentry, d_parent);
 	if (parent == dentry)
 		return LOST;
 	p->dentry = parent;
@@ -64,17 +64,17 @@ static __always_inline enum step climb(struct place *p)
 /* Without an inode, as a file is that does not exist yet, all is 0: no rule has that. */
 static __always_inline void key_of(const struct dentry *dentry, struct sandbox_key *key)
 {
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct inode *inode = get(struct dentry, dentry, d_inode);
 
-	key->ino = BPF_CORE_READ(inode, i_ino);
-	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	key->generation = BPF_CORE_READ(inode, i_generation);
+	key->ino = get(struct inode, inode, i_ino);
+	key->dev = get(struct super_block, get(struct inode, inode, i_sb), s_dev);
+	key->generation = get(struct inode, inode, i_generation);
 }
 
 /* No path leads there: pipes, sockets, memfds. Who has it was given it, or made it. */
 static __always_inline bool is_internal(const struct dentry *dentry)
 {
-	return BPF_CORE_READ(dentry, d_sb, s_flags) & SB_NOUSER;
+	return get(struct super_block, get(struct dentry, dentry, d_sb), s_flags) & SB_NOUSER;
 }
 
 /**
@@ -236,7 +236,7 @@ static __always_inline int decide(struct vfsmount *mnt, struct dentry *dentry, _
 
 static __always_inline int decide_path(const struct path *path, __u32 wanted)
 {
-	return decide(BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), wanted);
+	return decide(get(struct path, path, mnt), get(struct path, path, dentry), wanted);
 }
 
 #endif /* KREPIS_BPF_WALK_H */

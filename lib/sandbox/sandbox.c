@@ -193,6 +193,7 @@ static int choose(struct sandbox_bpf *s)
 
 	if (!kernel)
 		return fail_call(errno, "/sys/kernel/btf/vmlinux");
+	s->rodata->can_cast = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	setattr = parameters(kernel, "inode_setattr");
 	bpf_program__set_autoload(s->progs.sandbox_inode_setattr, setattr == 3);
 	bpf_program__set_autoload(s->progs.sandbox_inode_setattr_old, setattr == 2);
