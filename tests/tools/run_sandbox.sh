@@ -202,7 +202,7 @@ exits allowed_is_read 0 $system,"$work/public" cat "$work/public"
 check allowed_needs_no_word eval 'prints public && says_nothing'
 exits not_allowed_is_denied 1 $system cat "$work/secret"
 check denied_is_told_with_the_option eval \
-	'grep -qE "^krepis run: cat \(pid [0-9]+\) was denied to read $work/secret: allow with --allow-read=$work/secret\$" "$err"'
+	'grep -qE "krepis run: cat \(pid [0-9]+\) was denied to read $work/secret: allow with --allow-read=$work/secret\$" "$err"'
 exits denied_wins 1 $system,"$work" --deny-read="$work/secret" cat "$work/public" "$work/secret"
 check denied_wins_for_that_alone prints public
 exits quiet_is_quiet 1 --quiet $system cat "$work/secret"
@@ -317,7 +317,7 @@ before=$(wc -l <"$work/audit")
 run $system --audit="$work/audit" cat /etc/shadow
 check audit_is_appended_to [ "$(wc -l <"$work/audit")" -gt "$before" ]
 run --quiet $system --audit=- cat /etc/shadow
-check audit_to_standard_error grep -q '^{"time":".*"/etc/shadow"' "$err"
+check audit_to_standard_error grep -q '{"time":".*"/etc/shadow"' "$err"
 refused audit_file_that_cannot_be_written 1 'cannot write' $system --audit="$work/none/audit"
 
 # ---- learning

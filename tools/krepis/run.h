@@ -97,7 +97,8 @@ void run_watch_signals(struct run *r);
 /* ---- run_report.c: hints, audit file, what was learned */
 int run_report_open(struct run *r);
 void run_report_denial(void *report, const struct krepis_denial *denial);
-void run_report_read(struct run *r);
+bool run_report_read(struct run *r);		/* whether there is something to tell */
+void run_report_tell(struct run *r);
 int run_report_close(struct run *r);
 
 /* ---- run_learn.c */

@@ -3,12 +3,10 @@
  * krepis run: what is done with what was denied. Each is a line of the audit file; the first
  * of their kind are hints on standard error; and with --complain they become a policy.
  */
-#include <fcntl.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include "run.h"
 
 #define HINTS_SHOWN	10
@@ -17,13 +15,17 @@
 
 /**
  * struct run_report - what was told so far
- * @audit:  the file, or NULL
+ * @told:   what standard error will get, in @text of @bytes
+ * @audit:  the file, @told, or NULL
  * @hints:  tree of texts: those that were counted
  * @count:  of different ones
  * @learn:  or NULL
  */
 struct run_report {
 	const struct run *r;
+	FILE *told;
+	char *text;
+	size_t bytes;
 	FILE *audit;
 	void *hints;
 	unsigned int count;
@@ -97,22 +99,10 @@ static void print_hint(FILE *out, const struct krepis_denial *d, const char *fla
 	fputc('\n', out);
 }
 
-/* In one piece: the command may write there at the same time. */
 static void hint(struct run_report *p, const struct krepis_denial *d, const char *flag)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out;
-
-	if (p->r->o->quiet || !is_new(p, d, flag) || p->count++ >= HINTS_SHOWN)
-		return;
-	out = open_memstream(&text, &len);
-	if (!out)
-		return;
-	print_hint(out, d, flag);
-	if (!fclose(out))
-		fwrite(text, 1, len, stderr);
-	free(text);
+	if (!p->r->o->quiet && is_new(p, d, flag) && p->count++ < HINTS_SHOWN)
+		print_hint(p->told, d, flag);
 }
 
 static void hints_left(const struct run_report *p)
@@ -138,30 +128,52 @@ void run_report_denial(void *report, const struct krepis_denial *d)
 	free(flag);
 }
 
-void run_report_read(struct run *r)
+bool run_report_read(struct run *r)
 {
 	if (!r->audit)
-		return;
+		return false;
 	krepis_audit_read(r->audit);
 	if (r->report->audit)
 		fflush(r->report->audit);
+	return ftell(r->report->told) > 0;
+}
+
+/* In one piece: the command may write there at the same time. */
+void run_report_tell(struct run *r)
+{
+	struct run_report *p = r->report;
+
+	if (fflush(p->told))
+		return;
+	fwrite(p->text, 1, p->bytes, stderr);
+	rewind(p->told);
 }
 
 /* ---------------------------------------------------------------------- begin and end */
+
+static void report_destroy(struct run_report *p)
+{
+	if (!p)
+		return;
+	run_learn_destroy(p->learn);
+	tdestroy(p->hints, free);
+	if (p->told)
+		fclose(p->told);
+	free(p->text);
+	free(p);
+}
 
 int run_report_open(struct run *r)
 {
 	const char *path = r->o->audit;
 	struct run_report *p = calloc(1, sizeof(*p));
 
-	if (p && r->o->complain) {
+	if (p)
+		p->told = open_memstream(&p->text, &p->bytes);
+	if (p && r->o->complain)
 		p->learn = run_learn_create();
-		if (!p->learn) {
-			free(p);
-			p = NULL;
-		}
-	}
-	if (!p) {
+	if (!p || !p->told || (r->o->complain && !p->learn)) {
+		report_destroy(p);
 		tool_error("%s", krepis_strerror(-ENOMEM));
 		return EXIT_FAILED;
 	}
@@ -169,8 +181,7 @@ int run_report_open(struct run *r)
 	r->report = p;
 	if (!path)
 		return 0;
-	p->audit = strcmp(path, "-") ? fopen(path, "ae") :
-		   fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "a");
+	p->audit = strcmp(path, "-") ? fopen(path, "ae") : p->told;
 	if (p->audit)
 		return 0;
 	tool_error("--audit: cannot write '%s': %s", path, strerror(errno));
@@ -216,6 +227,13 @@ static int print_policy(const struct run *r)
 	return EXIT_FAILED;
 }
 
+static bool audit_failed(struct run_report *p)
+{
+	if (!p->audit)
+		return false;
+	return p->audit == p->told ? ferror(stderr) : ferror(p->audit) | fclose(p->audit);
+}
+
 /* Return: an exit code after a message if what was asked for could not be written, or 0. */
 int run_report_close(struct run *r)
 {
@@ -226,19 +244,18 @@ int run_report_close(struct run *r)
 		return 0;
 	for (i = 0; r->audit && i < READS_AT_END && krepis_audit_read(r->audit) > 0; i++)
 		;
+	run_report_tell(r);
 	if (r->pid > 0 && !r->o->quiet) {
 		hints_left(p);
 		lost(r);
 	}
-	if (p->audit && (ferror(p->audit) | fclose(p->audit))) {
+	if (audit_failed(p)) {
 		tool_error("--audit: not all could be written to '%s'", r->o->audit);
 		code = EXIT_FAILED;
 	}
 	if (p->learn && r->pid > 0)
 		code = print_policy(r) ? : code;
-	run_learn_destroy(p->learn);
-	tdestroy(p->hints, free);
-	free(p);
+	report_destroy(p);
 	r->report = NULL;
 	return code;
 }

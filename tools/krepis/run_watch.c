@@ -12,6 +12,7 @@
 #include "run.h"
 
 #define GRACE_NS	(2 * NSEC_PER_SEC)	/* from SIGTERM to SIGKILL */
+#define TELL_NS		(NSEC_PER_SEC / 20)	/* so who was denied ends his own line first */
 
 static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
 
@@ -59,18 +60,19 @@ static void pass_on(const struct run *r, int fd)
 /**
  * struct term - the time it has
  * @next:    when something is to happen, or INT64_MAX
+ * @tell:    when denials are to be told, or INT64_MAX
  * @expired: SIGTERM was sent
  */
 struct term {
-	int64_t next;
+	int64_t next, tell;
 	bool expired;
 };
 
 static int wait_ms(const struct term *t)
 {
-	int64_t left = t->next - tool_now();
+	int64_t next = t->tell < t->next ? t->tell : t->next, left = next - tool_now();
 
-	if (t->next == INT64_MAX)
+	if (next == INT64_MAX)
 		return -1;
 	return left <= 0 ? 0 : left / 1000000 > 60000 ? 60000 : (int)(left / 1000000) + 1;
 }
@@ -88,6 +90,20 @@ static void expire(const struct run *r, struct term *t)
 	t->next = tool_now() + GRACE_NS;
 	signal_all(r, SIGTERM);
 	signal_all(r, SIGCONT);
+}
+
+static void read_denials(struct run *r, struct term *t)
+{
+	if (run_report_read(r) && t->tell == INT64_MAX)
+		t->tell = tool_now() + TELL_NS;
+}
+
+static void tell(struct run *r, struct term *t)
+{
+	if (tool_now() < t->tell)
+		return;
+	run_report_tell(r);
+	t->tell = INT64_MAX;
 }
 
 /* Those whom the command has left behind have the rest of the time to end, too. */
@@ -122,7 +138,7 @@ static int exit_status(const struct run *r, const siginfo_t *info, bool expired)
 
 int run_watch(struct run *r)
 {
-	struct term t = { .next = INT64_MAX };
+	struct term t = { .next = INT64_MAX, .tell = INT64_MAX };
 	siginfo_t info = { };
 	sigset_t set;
 	enum { CHILD, SIGNALS, AUDIT };
@@ -141,7 +157,8 @@ int run_watch(struct run *r)
 		if (fds[SIGNALS].revents)
 			pass_on(r, fds[SIGNALS].fd);
 		if (fds[AUDIT].revents)
-			run_report_read(r);
+			read_denials(r, &t);
+		tell(r, &t);
 		expire(r, &t);
 	}
 	reap(r, &info);
