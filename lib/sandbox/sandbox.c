@@ -237,7 +237,6 @@ static int pin_all(struct sandbox_bpf *s)
 			if (!link)
 				return -errno;
 			err = pin(bpf_link__fd(link), bpf_program__name(program));
-			bpf_link__disconnect(link);
 			bpf_link__destroy(link);
 		}
 		if (err)
