@@ -32,7 +32,9 @@
 struct sockaddr_in {
 	unsigned short sin_family;
 	__be16 sin_port;
-	__u32 sin_addr;
+	struct in_addr {
+		__u32 s_addr;
+	} sin_addr;
 };
 
 struct sockaddr_in6 {
@@ -161,14 +163,21 @@ static __always_inline int decide_key(__u32 id, struct sandbox_net_key *key)
 	return verdict(d, -EACCES);
 }
 
+static __always_inline int family_of(struct socket *sock)
+{
+	return get(struct sock, get(struct socket, sock, sk), __sk_common.skc_family);
+}
+
 /* Whether @sock has an address of its own. */
 static __always_inline bool is_bound(struct socket *sock)
 {
 	const struct sock *sk = BPF_CORE_READ(sock, sk);
 	__u32 v6[4] = { 0 };
 
-	bpf_probe_read_kernel(v6, sizeof(v6), (void *)sk +
-			      bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr));
+	if (bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr))
+		bpf_probe_read_kernel(v6, sizeof(v6), (void *)sk +
+				      bpf_core_field_offset(struct sock,
+							    __sk_common.skc_v6_rcv_saddr));
 	return BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr) || v6[0] || v6[1] || v6[2] || v6[3];
 }
 
@@ -209,26 +218,22 @@ static __always_inline int decide_address(struct socket *sock, const void *from,
 	__u32 id = own_domain(), *to = (__u32 *)key.address;
 	int family;
 	struct sockaddr_in6 a = { 0 };
-	struct sockaddr_in v4 = { 0 };
 
 	if (!id)
 		return 0;
-	family = BPF_CORE_READ(sock, sk, __sk_common.skc_family);
+	family = family_of(sock);
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
 	if (bytes < (int)sizeof(unsigned short))
 		return -EINVAL;
-	if (bpf_probe_read_kernel(&v4, bytes < (int)sizeof(v4) ? sizeof(unsigned short) : sizeof(v4),
-				  from))
-		return -EACCES;
-	family = v4.sin_family == AF_UNSPEC ? unspec : v4.sin_family;
-	switch (family) {
+	family = get(struct sockaddr_in, from, sin_family);
+	switch (family == AF_UNSPEC ? unspec : family) {
 	case AF_INET:
 		if (bytes < SIN_LEN)
 			return -EINVAL;
-		key.port = v4.sin_port;
+		key.port = get(struct sockaddr_in, from, sin_port);
 		to[2] = bpf_htonl(0xffff);
-		to[3] = v4.sin_addr;
+		to[3] = get(struct sockaddr_in, from, sin_addr.s_addr);
 		break;
 	case AF_INET6:
 		if (bytes < SIN6_LEN_RFC2133)
@@ -335,7 +340,7 @@ int BPF_PROG(sandbox_socket_bind, struct socket *sock, void *address, int bytes,
 {
 	if (ret)
 		return ret;
-	if (BPF_CORE_READ(sock, sk, __sk_common.skc_family) == AF_UNIX)
+	if (family_of(sock) == AF_UNIX)
 		return decide_own_name(address, bytes);
 	return decide_address(sock, address, bytes, SANDBOX_BIND, AF_INET, false);
 }
@@ -350,7 +355,7 @@ int BPF_PROG(sandbox_socket_listen, struct socket *sock, int backlog, int ret)
 
 	if (ret || !id)
 		return ret;
-	family = BPF_CORE_READ(sock, sk, __sk_common.skc_family);
+	family = family_of(sock);
 	if ((family != AF_INET && family != AF_INET6) ||
 	    BPF_CORE_READ(sock, sk, __sk_common.skc_num))
 		return 0;
