@@ -172,8 +172,8 @@ static int find_pins(void)
 
 /* ----------------------------------------------------------------------------- loading */
 
-/* How many parameters the kernel's hook has; 0: there is no such. */
-static unsigned int parameters(const struct btf *kernel, const char *hook)
+/* How many parameters the kernel's hook has; -1: there is no such. */
+static int parameters(const struct btf *kernel, const char *hook)
 {
 	char name[64];
 	int id;
@@ -181,15 +181,48 @@ static unsigned int parameters(const struct btf *kernel, const char *hook)
 	snprintf(name, sizeof(name), "bpf_lsm_%s", hook);
 	id = btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC);
 	if (id < 0)
-		return 0;
+		return -1;
 	return btf_vlen(btf__type_by_id(kernel, btf__type_by_id(kernel, id)->type));
+}
+
+static bool has(const struct btf *kernel, const char *hook)
+{
+	return parameters(kernel, hook) >= 0;
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+/*
+ * Of those programs that are of all kernels: a kernel that was built without io_uring or perf
+ * does not ask about them, and need not. Without another hook it would not be asked at all.
+ */
+static int choose_by_hook(struct sandbox_bpf *s, const struct btf *kernel)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, s->obj) {
+		const char *hook = strchr(bpf_program__section_name(program), '/');
+
+		if (!hook || !bpf_program__autoload(program) || has(kernel, ++hook))
+			continue;
+		if (!begins(hook, "uring_") && !begins(hook, "perf_"))
+			return sandbox_fail(EOPNOTSUPP, "this kernel does not ask about %s: it needs "
+					    "CONFIG_SECURITY_NETWORK and CONFIG_SECURITY_PATH, and to be "
+					    "6.1 or newer", hook);
+		bpf_program__set_autoload(program, false);
+	}
+	return 0;
 }
 
 /* Of the programs that are of some kernels those that are of this one. */
 static int choose(struct sandbox_bpf *s)
 {
 	struct btf *kernel = btf__load_vmlinux_btf();
-	unsigned int setattr;
+	int setattr;
+	int err;
 
 	if (!kernel)
 		return fail_call(errno, "/sys/kernel/btf/vmlinux");
@@ -197,14 +230,15 @@ static int choose(struct sandbox_bpf *s)
 	setattr = parameters(kernel, "inode_setattr");
 	bpf_program__set_autoload(s->progs.sandbox_inode_setattr, setattr == 3);
 	bpf_program__set_autoload(s->progs.sandbox_inode_setattr_old, setattr == 2);
-	bpf_program__set_autoload(s->progs.sandbox_file_truncate, parameters(kernel, "file_truncate"));
+	bpf_program__set_autoload(s->progs.sandbox_file_truncate, has(kernel, "file_truncate"));
 	bpf_program__set_autoload(s->progs.sandbox_file_ioctl_compat,
-				  parameters(kernel, "file_ioctl_compat"));
-	bpf_program__set_autoload(s->progs.sandbox_inode_set_acl, parameters(kernel, "inode_set_acl"));
+				  has(kernel, "file_ioctl_compat"));
+	bpf_program__set_autoload(s->progs.sandbox_inode_set_acl, has(kernel, "inode_set_acl"));
 	bpf_program__set_autoload(s->progs.sandbox_inode_remove_acl,
-				  parameters(kernel, "inode_remove_acl"));
+				  has(kernel, "inode_remove_acl"));
+	err = choose_by_hook(s, kernel);
 	btf__free(kernel);
-	return 0;
+	return err;
 }
 
 static int pin_all(struct sandbox_bpf *s)
@@ -245,37 +279,57 @@ static int pin_all(struct sandbox_bpf *s)
 	return 0;
 }
 
-/* The last lines of what the kernel's verifier says, for who has to report it. */
-static int keep_log(enum libbpf_print_level level, const char *format, va_list args)
+static char said[256];	/* as libbpf_set_print(), of the process: under sandbox_lock() */
+
+/* The first thing that libbpf, or the kernel's verifier, has to say against it. */
+static int keep_first(enum libbpf_print_level level, const char *format, va_list args)
 {
-	if (level == LIBBPF_WARN)
-		vsnprintf(error, sizeof(error), format, args);
+	if (level == LIBBPF_WARN && !said[0]) {
+		vsnprintf(said, sizeof(said), format, args);
+		said[strcspn(said, "\n")] = 0;
+	}
 	return 0;
+}
+
+static int load_programs(struct sandbox_bpf *s)
+{
+	int err = choose(s);
+
+	if (err)
+		return err;
+	err = sandbox_bpf__load(s);
+	if (!err)
+		return 0;
+	if (err == -EPERM)
+		return fail_call(EPERM, "loading the sandbox's programs");
+	return sandbox_fail(-err, "loading the sandbox's programs: %s (%s)", strerror(-err), said);
+}
+
+static int pin_programs(struct sandbox_bpf *s)
+{
+	int err;
+
+	remove_pins(NEW_PINS);
+	err = mkdir(NEW_PINS, 0700) ? -errno : pin_all(s);
+	if (!err && rename(NEW_PINS, PINS))
+		err = -errno;
+	if (!err)
+		return 0;
+	remove_pins(NEW_PINS);
+	return fail_call(-err, "pinning the sandbox's programs in " BPF_FS);
 }
 
 static int load_and_pin(void)
 {
-	libbpf_print_fn_t print = libbpf_set_print(keep_log);
-	struct sandbox_bpf *s = sandbox_bpf__open();
+	libbpf_print_fn_t print = libbpf_set_print(keep_first);
+	struct sandbox_bpf *s;
 	int err;
 
-	if (!s) {
-		libbpf_set_print(print);
-		return fail_call(errno, "the sandbox's programs");
-	}
-	err = choose(s);
-	if (!err) {
-		err = sandbox_bpf__load(s);
-		if (err)
-			err = fail_call(-err, "loading the sandbox's programs");
-	}
-	if (!err) {
-		remove_pins(NEW_PINS);
-		if (mkdir(NEW_PINS, 0700) || (err = pin_all(s)) || rename(NEW_PINS, PINS))
-			err = fail_call(err ? -err : errno, "pinning the sandbox's programs in " BPF_FS);
-		if (err)
-			remove_pins(NEW_PINS);
-	}
+	said[0] = 0;
+	s = sandbox_bpf__open();
+	err = s ? load_programs(s) : fail_call(errno, "the sandbox's programs");
+	if (!err)
+		err = pin_programs(s);
 	sandbox_bpf__destroy(s);
 	libbpf_set_print(print);
 	return err;
