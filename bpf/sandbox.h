@@ -101,6 +101,7 @@ struct sandbox_name {
 /* sandbox_domain.flags */
 #define SANDBOX_LIVE		(1U << 0)
 #define SANDBOX_COMPLAIN	(1U << 1)	/* all that could be allowed is, and told */
+#define SANDBOX_TRANSIENT	(1U << 2)	/* of no use once nobody is in it */
 
 /* sandbox_domain.sys: facilities that a mask of capabilities does not tell apart. */
 #define SANDBOX_SYS_IPC		(1U << 0)	/* System V IPC, and POSIX message queues by name */
@@ -111,6 +112,7 @@ struct sandbox_name {
 /**
  * struct sandbox_domain - what holds of all of it
  * @caps:	capabilities that may be used if the task has them, 1ULL << CAP_...
+ * @made_ns:	CLOCK_BOOTTIME
  * @denials:	counted by the kernel
  * @lost:	events that found no room
  */
@@ -119,6 +121,7 @@ struct sandbox_domain {
 	__u32 flags;
 	__u32 sys;
 	__u64 caps;
+	__u64 made_ns;
 	__u64 denials;
 	__u64 lost;
 };

@@ -172,6 +172,12 @@ KREPIS_SANDBOX_API int krepis_sandbox_unload(void);
 
 #define KREPIS_DOMAIN_NAME_MAX	63	/* bytes */
 #define KREPIS_DOMAIN_COMPLAIN	(1U << 0)	/* allow everything, and tell what was not */
+/*
+ * To be removed by whoever makes another one, if nobody is in it KREPIS_DOMAIN_TRANSIENT_S
+ * seconds after it was made: whoever made it may be killed before he removes it.
+ */
+#define KREPIS_DOMAIN_TRANSIENT	(1U << 1)
+#define KREPIS_DOMAIN_TRANSIENT_S 20
 
 /**
  * krepis_domain_create - puts a policy into force

@@ -15,11 +15,14 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "internal.h"
 
 #define CGROUP2_TYPE	0x63677270
+#define NSEC_PER_SEC	1000000000ULL
+#define LEFT_BEHIND_NS	(KREPIS_DOMAIN_TRANSIENT_S * NSEC_PER_SEC)
 
 /**
  * struct krepis_domain - a domain, as it was found by its name
@@ -105,25 +108,32 @@ static void drop_map(const char *name, uint32_t id)
 
 /* ---------------------------------------------------------------------------- creating */
 
-/*
- * A number that nobody has: neither a domain, nor credentials of one that was removed, which
- * may do nothing, and must not come into another one with its number.
- */
-static uint32_t free_number(const struct sandbox_domain *table)
+/* In @taken, the numbers that stand in the map @name. */
+static int mark(const char *name, uint8_t *taken)
 {
-	uint8_t taken[SANDBOX_DOMAINS] = { 0 };
 	__u64 key, *before = NULL;
-	int fd = sandbox_object("labels");
+	int fd = sandbox_object(name);
 	uint32_t id;
 
 	if (fd < 0)
-		return 0;
+		return fd;
 	while (!bpf_map_get_next_key(fd, before, &key)) {
 		before = &key;
 		if (!bpf_map_lookup_elem(fd, &key, &id) && id < SANDBOX_DOMAINS)
 			taken[id] = 1;
 	}
 	close(fd);
+	return 0;
+}
+
+/*
+ * A number that nobody has: neither a domain, nor credentials of one that was removed, which
+ * may do nothing, and must not come into another one with its number.
+ */
+static uint32_t free_number(const struct sandbox_domain *table, const uint8_t *taken)
+{
+	uint32_t id;
+
 	for (id = 1; id < SANDBOX_DOMAINS; id++)
 		if (!taken[id] && !is_live(&table[id]))
 			return id;
@@ -190,16 +200,38 @@ static void drop_cgroups(uint32_t id)
 	close(fd);
 }
 
-static void drop_all(struct krepis_domain *domain)
+static void drop_all(struct sandbox_domain *head, uint32_t id)
 {
 	/* Nobody may do anything from here on; the rest is in no order with it. */
-	__atomic_store_n(&domain->head->flags, 0, __ATOMIC_RELAXED);
-	drop_cgroups(domain->id);
-	drop_map("policies", domain->id);
-	drop_map("networks", domain->id);
-	drop_map("abstracts", domain->id);
-	drop_map("rings", domain->id);
-	sandbox_drop_text(domain->id);
+	__atomic_store_n(&head->flags, 0, __ATOMIC_RELAXED);
+	drop_cgroups(id);
+	drop_map("policies", id);
+	drop_map("networks", id);
+	drop_map("abstracts", id);
+	drop_map("rings", id);
+	sandbox_drop_text(id);
+}
+
+static uint64_t boot_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+/* Those that their makers would have removed, had they not been killed. */
+static void drop_left_behind(struct sandbox_domain *table, const uint8_t *taken)
+{
+	const uint64_t now = boot_ns();
+
+	for (uint32_t id = 1; id < SANDBOX_DOMAINS; id++) {
+		struct sandbox_domain *head = &table[id];
+
+		if (is_live(head) && head->flags & SANDBOX_TRANSIENT && !taken[id] &&
+		    now - head->made_ns > LEFT_BEHIND_NS)
+			drop_all(head, id);
+	}
 }
 
 static int check_name(const char *name)
@@ -275,16 +307,27 @@ struct creation {
 	uint32_t flags;
 };
 
+static uint32_t head_flags(uint32_t flags)
+{
+	return (flags & KREPIS_DOMAIN_COMPLAIN ? SANDBOX_COMPLAIN : 0) |
+	       (flags & KREPIS_DOMAIN_TRANSIENT ? SANDBOX_TRANSIENT : 0);
+}
+
 static int create_locked(struct krepis_domain *domain, const void *arg)
 {
 	const struct creation *creation = arg;
 	struct sandbox_domain *head = domain->head;	/* of number 0 */
+	uint8_t taken[SANDBOX_DOMAINS] = { 0 };
 	int err;
 
+	err = mark("labels", taken) ? : mark("cgroups", taken);
+	if (err)
+		return err;
+	drop_left_behind(head, taken);
 	if (find(domain->table, domain->name))
 		return sandbox_fail(EEXIST, "there is a domain '%s' already: take another name, or "
 				    "krepis policy rm %s", domain->name, domain->name);
-	domain->id = free_number(domain->table);
+	domain->id = free_number(domain->table, taken);
 	if (!domain->id)
 		return sandbox_fail(ENOSPC, "there are %d domains already, or tasks that were in some: "
 				    "krepis policy ls", SANDBOX_DOMAINS - 1);
@@ -292,16 +335,16 @@ static int create_locked(struct krepis_domain *domain, const void *arg)
 	domain->head = head;
 	memset(head, 0, sizeof(*head));
 	memcpy(head->name, domain->name, sizeof(head->name));
+	head->made_ns = boot_ns();
 	err = put_ring(domain->id);
 	if (!err)
 		err = put_policy(domain, creation->policy);
 	if (err) {
-		drop_all(domain);
+		drop_all(head, domain->id);
 		return err;
 	}
 	/* Pairs with the acquire in is_live(). */
-	__atomic_store_n(&head->flags, SANDBOX_LIVE | (creation->flags & KREPIS_DOMAIN_COMPLAIN ?
-						      SANDBOX_COMPLAIN : 0), __ATOMIC_RELEASE);
+	__atomic_store_n(&head->flags, SANDBOX_LIVE | head_flags(creation->flags), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -312,7 +355,7 @@ KREPIS_SANDBOX_API int krepis_domain_create(const char *name, const struct krepi
 	struct krepis_domain *domain;
 	int err = check_name(name);
 
-	if (!err && flags & ~KREPIS_DOMAIN_COMPLAIN)
+	if (!err && flags & ~(KREPIS_DOMAIN_COMPLAIN | KREPIS_DOMAIN_TRANSIENT))
 		err = sandbox_fail(EINVAL, "unknown flags 0x%x", flags);
 	if (!err)
 		err = krepis_sandbox_load();
@@ -363,7 +406,7 @@ static int remove_locked(struct krepis_domain *domain, const void *arg)
 	int err = check(domain);
 
 	if (!err)
-		drop_all(domain);
+		drop_all(domain->head, domain->id);
 	return err;
 }
 

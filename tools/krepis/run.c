@@ -23,7 +23,8 @@ static int unavailable(const struct run *r, int err)
 
 static int create(struct run *r)
 {
-	uint32_t flags = r->o->complain ? KREPIS_DOMAIN_COMPLAIN : 0;
+	uint32_t flags = (r->o->complain ? KREPIS_DOMAIN_COMPLAIN : 0) |
+			 (r->o->keep ? 0 : KREPIS_DOMAIN_TRANSIENT);
 	char name[KREPIS_DOMAIN_NAME_MAX + 1];
 	int err, i;
 
