@@ -47,6 +47,12 @@ bool utf8_valid(const char *text, size_t len)
 	return true;
 }
 
+/* U+0080 to U+009F, of which terminals obey some. */
+static bool is_c1(const unsigned char *at, size_t n)
+{
+	return n == 2 && at[0] == 0xc2 && at[1] < 0xa0;
+}
+
 /* A JSON string. What is not UTF-8 becomes U+FFFD. */
 void json_string(FILE *out, const char *text, size_t len)
 {
@@ -66,6 +72,8 @@ void json_string(FILE *out, const char *text, size_t len)
 			fputs("\\t", out);
 		else if (*at < 0x20 || *at == 0x7f)
 			fprintf(out, "\\u%04x", *at);
+		else if (is_c1(at, n))
+			fprintf(out, "\\u%04x", at[1]);
 		else
 			fwrite(at, 1, n, out);
 		at += n ? n : 1;
@@ -105,9 +113,7 @@ void print_escaped(FILE *out, const char *text, size_t len)
 
 	while (len) {
 		size_t n = utf8_length(at, len);
-		/* C1 controls are U+0080 to U+009F. */
-		bool control = n == 1 ? (*at < 0x20 && *at != '\t') || *at == 0x7f :
-			       n == 2 && at[0] == 0xc2 && at[1] < 0xa0;
+		bool control = n == 1 ? (*at < 0x20 && *at != '\t') || *at == 0x7f : is_c1(at, n);
 		size_t i;
 
 		if (n && !control) {

@@ -11,6 +11,18 @@ int64_t tool_now(void)
 	return krepis_deadline_ns(0);
 }
 
+/* Names may be anybody's: a terminal is to obey none of them. */
+static void print_message(const char *format, va_list args)
+{
+	char *text;
+	int len = vasprintf(&text, format, args);
+
+	if (len < 0)
+		return;
+	print_escaped(stderr, text, len);
+	free(text);
+}
+
 void tool_error(const char *format, ...)
 {
 	va_list args;
@@ -18,7 +30,7 @@ void tool_error(const char *format, ...)
 	fflush(stdout);
 	fputs("krepis: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	print_message(format, args);
 	va_end(args);
 	fputc('\n', stderr);
 }
@@ -30,7 +42,7 @@ int tool_usage(const char *command, const char *format, ...)
 
 	fprintf(stderr, "krepis %s: ", command);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	print_message(format, args);
 	va_end(args);
 	fprintf(stderr, ". See: krepis help %s\n", command);
 	return EXIT_USAGE;
