@@ -114,6 +114,23 @@ static int allow(struct krepis_policy *policy, enum krepis_what what, const char
 	return access(path, F_OK) ? 0 : krepis_policy_add(policy, true, what, path);
 }
 
+/*
+ * Whether the kernel could take it for a loader. A program names what it likes: a directory,
+ * or a secret, which it is not to read for that.
+ */
+static bool is_loader(const char *path)
+{
+	char magic[SELFMAG];
+	struct stat st;
+	int fd = stat(path, &st) || !S_ISREG(st.st_mode) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	bool is = fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+		  !memcmp(magic, ELFMAG, sizeof(magic));
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 /* The loader's path, if @fd is a program that names one. */
 static bool loader(int fd, char *path, size_t size)
 {
@@ -132,7 +149,7 @@ static bool loader(int fd, char *path, size_t size)
 			continue;
 		return part.p_filesz > 1 && part.p_filesz <= size &&
 		       pread(fd, path, part.p_filesz, part.p_offset) == (ssize_t)part.p_filesz &&
-		       !path[part.p_filesz - 1];
+		       !path[part.p_filesz - 1] && is_loader(path);
 	}
 	return false;
 }
@@ -167,6 +184,8 @@ static int allow_program(struct run *r, const char *path, int depth)
 		err = allow(policy, KREPIS_READ, path) ? : allow_program(r, other, depth + 1);
 	else if (!err && loader(fd, r->loader, sizeof(r->loader)))
 		err = allow(policy, KREPIS_READ, r->loader);
+	else
+		r->loader[0] = '\0';
 	close(fd);
 	return err;
 }
