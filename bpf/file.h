@@ -16,18 +16,16 @@
 #define MNT_NS_INTERNAL	(-EINVAL)
 #define O_TRUNC		01000
 #define __FMODE_EXEC	040
+#define __O_TMPFILE	020000000
 #define PROT_EXEC	4
 #define RENAME_EXCHANGE	2
+#define CAP_SETFCAP	31
 
 #define S_IFMT		0170000
 #define S_IFDIR		0040000
 #define S_IFREG		0100000
 #define S_IFCHR		0020000
 #define S_IFBLK		0060000
-
-#define BTRFS_IOCTL	0x94
-#define FIOSETOWN	0x8901
-#define SIOCSPGRP	0x8902
 
 #define KREPIS_SUPER_MAGIC	0x6b727073	/* of <linux/krepis.h> */
 #define BPF_FS_MAGIC	0xcafe4a11
@@ -217,6 +215,52 @@ static __always_inline int decide_code(const struct path *path)
 	return tell_file(id, d, &at, SANDBOX_EXEC, -EACCES);
 }
 
+/*
+ * A program that acts for its owner: whoever is outside and executes it does, as by the
+ * capabilities of a file, which take this capability.
+ */
+static __always_inline int decide_mode(umode_t mode)
+{
+	struct sandbox_domain *d;
+	__u32 id;
+
+	if ((mode & S_IFMT) != S_IFREG || !(mode & (S_ISUID | S_ISGID)))
+		return 0;
+	id = own_domain();
+	d = live_domain(id);
+	if (!id || (d && d->caps & 1ULL << CAP_SETFCAP))
+		return 0;
+	if (!d)
+		return -EPERM;
+	tell_of(id, d, SANDBOX_ON_CAP, CAP_SETFCAP, "", 1);
+	return verdict(d, -EPERM);
+}
+
+/*
+ * A disk has the files on it that are denied, too. So where a policy denies anything, it takes
+ * a rule for this one: one for a directory, or for all, does not mean it.
+ */
+static __always_inline int decide_disk(const struct file *file, __u32 wanted)
+{
+	const struct sandbox_key every = { SANDBOX_EVERY, SANDBOX_EVERY, SANDBOX_EVERY };
+	struct place at = { get(struct file, file, f_path.dentry),
+			    get(struct file, file, f_path.mnt) };
+	struct sandbox_rule *all, *own;
+	struct sandbox_key key = { 0 };
+	__u32 id = own_domain();
+	struct sandbox_domain *d = live_domain(id);
+	void *rules = bpf_map_lookup_elem(&policies, &id);
+
+	if (!d || !rules)
+		return -EACCES;
+	all = bpf_map_lookup_elem(rules, &every);
+	if (all && !all->self)
+		return 0;
+	key_of(at.dentry, &key);
+	own = bpf_map_lookup_elem(rules, &key);
+	return own && !(wanted & ~own->allow) ? 0 : tell_file(id, d, &at, wanted, -EACCES);
+}
+
 SEC("lsm/file_open")
 int BPF_PROG(sandbox_file_open, struct file *file, int ret)
 {
@@ -234,6 +278,8 @@ int BPF_PROG(sandbox_file_open, struct file *file, int ret)
 		return refuse_unless(SANDBOX_SYS_IPC, SANDBOX_OP_IPC, -EACCES);
 	if (mode & FMODE_WRITE) {
 		err = guard(get(struct file, file, f_path.dentry));
+		if (!err && flags & __O_TMPFILE)
+			err = decide_mode(mode_of(file));
 		if (err)
 			return err;
 	}
@@ -243,7 +289,10 @@ int BPF_PROG(sandbox_file_open, struct file *file, int ret)
 	if (mode & FMODE_READ && !(wanted & (SANDBOX_CONSUME | SANDBOX_PRODUCE)))
 		wanted |= SANDBOX_READ;
 	/* Neither: it can still be mapped by nobody, but ioctl(2) works. */
-	return decide_file(file, wanted ? : SANDBOX_READ);
+	if (!wanted)
+		wanted = SANDBOX_READ;
+	err = decide_file(file, wanted);
+	return err || (mode_of(file) & S_IFMT) != S_IFBLK ? err : decide_disk(file, wanted);
 }
 
 /* Who watches a directory learns the names in it. */
@@ -276,89 +325,6 @@ int BPF_PROG(sandbox_file_receive, struct file *file, int ret)
 	if (!err && id)
 		err = decide_for(id, &at, role | SANDBOX_PASS, false);
 	return err;
-}
-
-/* Of terminals, what programs do that only want to know where they write. */
-static __always_inline bool harmless(unsigned int cmd)
-{
-	switch (cmd) {
-	case 0x5401 ... 0x5404:		/* TCGETS, TCSETS, TCSETSW, TCSETSF */
-	case 0x802c542a:		/* TCGETS2 */
-	case 0x402c542b ... 0x402c542d:	/* TCSETS2 and so on */
-	case 0x540a: case 0x540b:	/* TCXONC, TCFLSH */
-	case 0x540f: case 0x5410:	/* TIOCGPGRP, TIOCSPGRP */
-	case 0x5411:			/* TIOCOUTQ */
-	case 0x5413:			/* TIOCGWINSZ */
-	case 0x541b:			/* FIONREAD */
-	case 0x5421:			/* FIONBIO */
-	case 0x5429:			/* TIOCGSID */
-	case 0x5450: case 0x5451:	/* FIONCLEX, FIOCLEX */
-	case 0x5452:			/* FIOASYNC */
-		return true;
-	}
-	return false;
-}
-
-/* Attributes of a file that have no system call of their own. */
-static __always_inline bool is_attribute(unsigned int cmd)
-{
-	switch (cmd) {
-	case 0x40086602: case 0x40046602:	/* FS_IOC_SETFLAGS */
-	case 0x40087602: case 0x40047602:	/* FS_IOC_SETVERSION */
-	case 0x401c5820:			/* FS_IOC_FSSETXATTR */
-	case 0x40806685:			/* FS_IOC_ENABLE_VERITY */
-	case 0x800c6613:			/* FS_IOC_SET_ENCRYPTION_POLICY */
-		return true;
-	}
-	return false;
-}
-
-static __always_inline int decide_ioctl(const struct file *file, unsigned int cmd)
-{
-	int err = decide_role(file);
-	__u32 id = own_domain();
-	umode_t type;
-
-	if (err || !id)
-		return err;
-	type = mode_of(file) & S_IFMT;
-	if (cmd == FIOSETOWN || cmd == SIOCSPGRP)
-		return refuse(id, SANDBOX_OP_OWNER, -EPERM);
-	if ((type == S_IFCHR || type == S_IFBLK) && !harmless(cmd))
-		return decide_file(file, SANDBOX_IOCTL);
-	/* Volumes of btrfs, which are directories. */
-	if (type == S_IFDIR && (cmd >> 8 & 0xff) == BTRFS_IOCTL)
-		return decide_file(file, SANDBOX_CREATE | SANDBOX_REMOVE);
-	return is_attribute(cmd) ? decide_file(file, SANDBOX_META) : 0;
-}
-
-SEC("lsm/file_ioctl")
-int BPF_PROG(sandbox_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ret)
-{
-	return ret ? : decide_ioctl(file, cmd);
-}
-
-SEC("lsm/file_ioctl_compat")
-int BPF_PROG(sandbox_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg,
-	     int ret)
-{
-	return ret ? : decide_ioctl(file, cmd);
-}
-
-SEC("lsm/uring_cmd")
-int BPF_PROG(sandbox_uring_cmd, struct io_uring_cmd *cmd, int ret)
-{
-	const struct file *file = BPF_CORE_READ(cmd, file);
-	umode_t type;
-	int err;
-
-	if (ret)
-		return ret;
-	err = decide_role(file);
-	if (err || !own_domain())
-		return err;
-	type = mode_of(file) & S_IFMT;
-	return type == S_IFCHR || type == S_IFBLK ? decide_file(file, SANDBOX_IOCTL) : 0;
 }
 
 /* ---------------------------------------------------------------------------- mapped */
@@ -457,7 +423,13 @@ int BPF_PROG(sandbox_file_truncate, struct file *file, int ret)
 SEC("lsm/path_chmod")
 int BPF_PROG(sandbox_path_chmod, const struct path *path, umode_t mode, int ret)
 {
-	return ret ? : change(path, SANDBOX_META);
+	umode_t type;
+
+	if (ret || !own_domain())
+		return ret;
+	type = get(struct inode, get(struct dentry, get(struct path, path, dentry), d_inode),
+		   i_mode) & S_IFMT;
+	return decide_mode(type | (mode & ~S_IFMT)) ? : change(path, SANDBOX_META);
 }
 
 SEC("lsm/path_chown")
@@ -541,7 +513,10 @@ SEC("lsm/path_mknod")
 int BPF_PROG(sandbox_path_mknod, const struct path *dir, struct dentry *dentry, umode_t mode,
 	     unsigned int dev, int ret)
 {
-	return ret ? : make(dir);
+	if (ret || !own_domain())
+		return ret;
+	/* Without a type it is an ordinary file. */
+	return decide_mode(mode & S_IFMT ? mode : mode | S_IFREG) ? : make(dir);
 }
 
 SEC("lsm/path_mkdir")

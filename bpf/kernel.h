@@ -16,8 +16,19 @@ struct cred {
 	struct { } cap_permitted;	/* 64 bits, in words or not */
 } __relocated;
 
+struct upid {
+	int nr;
+} __relocated;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} __relocated;
+
 struct task_struct {
 	int tgid;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	const struct cred *real_cred;
 	const struct cred *cred;
 } __relocated;
@@ -87,6 +98,14 @@ struct vm_area_struct {
 struct linux_binprm {
 	struct file *file;
 	struct cred *cred;
+} __relocated;
+
+struct key_type {
+	const char *name;
+} __relocated;
+
+struct key {
+	struct key_type *type;
 } __relocated;
 
 struct io_uring_cmd {

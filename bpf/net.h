@@ -14,6 +14,7 @@
 #define AF_INET		2
 #define AF_INET6	10
 #define AF_NETLINK	16
+#define AF_SMC		43
 #define SOCK_STREAM	1
 #define SOCK_DGRAM	2
 #define SOCK_TYPE	0xf
@@ -91,11 +92,23 @@ static __always_inline bool is_known(int family, int type, int protocol)
 	return false;
 }
 
+static __always_inline int decide_kind(__u32 id, int family, int type, int protocol)
+{
+	__u32 sys = family == AF_NETLINK ? SANDBOX_SYS_NETLINK : SANDBOX_SYS_SOCKETS;
+	__u32 kind[3] = { family, type & SOCK_TYPE, protocol };
+	struct sandbox_domain *d = live_domain(id);
+
+	if (!d)
+		return -EACCES;
+	if (d->sys & sys)
+		return 0;
+	tell_of(id, d, SANDBOX_ON_SYS, SANDBOX_OP_SOCKET, kind, sizeof(kind));
+	return verdict(d, -EACCES);
+}
+
 SEC("lsm/socket_create")
 int BPF_PROG(sandbox_socket_create, int family, int type, int protocol, int kern, int ret)
 {
-	__u32 kind[3] = { family, type & SOCK_TYPE, protocol }, sys = SANDBOX_SYS_SOCKETS;
-	struct sandbox_domain *d;
 	__u32 id;
 
 	if (ret || kern || is_known(family, type, protocol))
@@ -103,15 +116,7 @@ int BPF_PROG(sandbox_socket_create, int family, int type, int protocol, int kern
 	id = own_domain();
 	if (!id || (family == AF_NETLINK && protocol == NETLINK_ROUTE))
 		return 0;
-	if (family == AF_NETLINK)
-		sys = SANDBOX_SYS_NETLINK;
-	d = live_domain(id);
-	if (!d)
-		return -EACCES;
-	if (d->sys & sys)
-		return 0;
-	tell_of(id, d, SANDBOX_ON_SYS, SANDBOX_OP_SOCKET, kind, sizeof(kind));
-	return verdict(d, -EACCES);
+	return decide_kind(id, family, type, protocol);
 }
 
 /* Routes that a packet carries lead elsewhere than its address says. */
@@ -222,6 +227,9 @@ static __always_inline int decide_address(struct socket *sock, const void *from,
 	if (!id)
 		return 0;
 	family = family_of(sock);
+	/* In some kernels setsockopt(TCP_ULP) puts it in the place of one of TCP. */
+	if (family == AF_SMC)
+		return decide_kind(id, family, SOCK_STREAM, 0);
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
 	if (bytes < (int)sizeof(unsigned short))
@@ -356,6 +364,8 @@ int BPF_PROG(sandbox_socket_listen, struct socket *sock, int backlog, int ret)
 	if (ret || !id)
 		return ret;
 	family = family_of(sock);
+	if (family == AF_SMC)
+		return decide_kind(id, family, SOCK_STREAM, 0);
 	if ((family != AF_INET && family != AF_INET6) ||
 	    BPF_CORE_READ(sock, sk, __sk_common.skc_num))
 		return 0;

@@ -5,6 +5,7 @@
  *	core.h		labels, domains, events
  *	walk.h		what the rules say of a place
  *	file.h		files and channels
+ *	ioctl.h		devices, and attributes of files
  *	net.h		sockets
  *	task.h		who is in a domain, and whom it reaches
  *	system.h	capabilities, and what could undo it
@@ -15,6 +16,7 @@
  */
 #include "core.h"
 #include "file.h"
+#include "ioctl.h"
 #include "net.h"
 #include "resolve.h"
 #include "system.h"

@@ -169,6 +169,9 @@ enum sandbox_op {
 	SANDBOX_OP_SOCKET,	/* object: family, type, protocol, __u32 each */
 	SANDBOX_OP_ROUTE,	/* source routes */
 	SANDBOX_OP_PINS,	/* a change in a file system that is the kernel itself */
+	SANDBOX_OP_TYPE,	/* on a terminal, as if a person did */
+	SANDBOX_OP_GENERATION,	/* of a file, which rules are bound to */
+	SANDBOX_OP_KEY,		/* have a program of the system's make a key */
 };
 
 /**

@@ -75,6 +75,26 @@ int BPF_PROG(sandbox_userns_create, const struct cred *cred, int ret)
 	return ret ? : refuse_unless(SANDBOX_SYS_USERNS, SANDBOX_OP_USERNS, -EPERM);
 }
 
+/*
+ * A key that is not there is made by a program that the kernel executes, outside of all
+ * domains, and which may ask the network. The order to it is a key of this type.
+ */
+SEC("?lsm/key_alloc")
+int BPF_PROG(sandbox_key_alloc, struct key *key, const struct cred *cred, unsigned long flags,
+	     int ret)
+{
+	static const char order[] = ".request_key_auth";
+	char name[sizeof(order)] = "";
+
+	if (ret || !own_domain())
+		return ret;
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(key, type, name));
+	for (unsigned int i = 0; i < sizeof(order); i++)
+		if (name[i] != order[i])
+			return 0;
+	return forbid(SANDBOX_OP_KEY);
+}
+
 /* --------------------------------------------------------------------------- System V */
 
 #define IPC_HOOK(hook, ...)							\

@@ -58,22 +58,34 @@ int BPF_PROG(sandbox_cred_prepare, struct cred *new, const struct cred *old, uns
 	return 0;
 }
 
+/*
+ * Of keyctl(KEYCTL_SESSION_TO_PARENT): what a child makes for its parent. Labelled here as
+ * the child is, because where the labels are full this can fail, and cred_transfer() cannot:
+ * nobody would be taken for nobody.
+ */
 SEC("lsm/cred_alloc_blank")
 int BPF_PROG(sandbox_cred_alloc_blank, struct cred *cred, unsigned int gfp, int ret)
 {
-	if (!ret)
-		unlabel(cred);
-	return ret;
+	__u32 id = own_domain();
+
+	if (ret)
+		return ret;
+	if (id)
+		return label(cred, id);
+	unlabel(cred);
+	return 0;
 }
 
-/* Of keyctl(KEYCTL_SESSION_TO_PARENT): it may not fail, so who is not labelled is nobody. */
+/* The parent puts it on, and stays where it is. */
 SEC("lsm/cred_transfer")
 int BPF_PROG(sandbox_cred_transfer, struct cred *new, const struct cred *old)
 {
 	__u32 id = domain_of(old);
 
-	if (id)
+	if (id && id != domain_of(new))
 		label(new, id);
+	else if (!id)
+		unlabel(new);
 	return 0;
 }
 
@@ -252,6 +264,21 @@ int BPF_PROG(sandbox_task_movememory, struct task_struct *task, int ret)
 	return ret ? : reach(task, SANDBOX_OP_SCHED, false);
 }
 
+/* The number of the process in its own namespace, as it is meant there; 0: not to be found. */
+static __always_inline int own_number(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	const struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	int number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), (void *)pid +
+			      bpf_core_field_offset(struct pid, numbers) +
+			      level * bpf_core_type_size(struct upid) +
+			      bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
 /*
  * Whom a file's signals go to: the sender is whoever writes to it, who knows nothing of the
  * domain. So only to itself.
@@ -264,8 +291,7 @@ int BPF_PROG(sandbox_file_fcntl, struct file *file, unsigned int cmd, unsigned l
 	if (ret || (cmd != F_SETOWN && cmd != F_SETOWN_EX))
 		return ret;
 	id = own_domain();
-	if (!id || (cmd == F_SETOWN &&
-		    (!(int)arg || (int)arg == (int)(bpf_get_current_pid_tgid() >> 32))))
+	if (!id || (cmd == F_SETOWN && (!(int)arg || (int)arg == own_number())))
 		return 0;
 	return refuse(id, SANDBOX_OP_OWNER, -EPERM);
 }

@@ -182,6 +182,9 @@ static const struct {
 	[SANDBOX_OP_SOCKET] = { "create", "a socket", "sockets" },
 	[SANDBOX_OP_ROUTE] = { "set", "a route of packets", NULL },
 	[SANDBOX_OP_PINS] = { "change", "the kernel, not a file", NULL },
+	[SANDBOX_OP_TYPE] = { "type on", "a terminal", NULL },
+	[SANDBOX_OP_GENERATION] = { "change", "the generation of a file", NULL },
+	[SANDBOX_OP_KEY] = { "request", "a key that is not there", NULL },
 };
 
 static void describe_operation(const struct sandbox_event *e, struct krepis_denial *d, struct words *w)

@@ -233,6 +233,7 @@ static int choose(struct sandbox_bpf *s)
 	bpf_program__set_autoload(s->progs.sandbox_file_truncate, has(kernel, "file_truncate"));
 	bpf_program__set_autoload(s->progs.sandbox_file_ioctl_compat,
 				  has(kernel, "file_ioctl_compat"));
+	bpf_program__set_autoload(s->progs.sandbox_key_alloc, has(kernel, "key_alloc"));
 	bpf_program__set_autoload(s->progs.sandbox_inode_set_acl, has(kernel, "inode_set_acl"));
 	bpf_program__set_autoload(s->progs.sandbox_inode_remove_acl,
 				  has(kernel, "inode_remove_acl"));

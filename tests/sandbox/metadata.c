@@ -242,13 +242,14 @@ TEST_F(disk, to_change_the_flags_needs_write)
 	allowed(self->w, set_fsx(self->in));
 }
 
-TEST_F(disk, to_change_the_generation_that_a_sentence_is_bound_to_needs_write)
+TEST_F(disk, the_generation_that_a_sentence_is_bound_to_is_not_changed)
 {
 	struct krepis_domain *d = domain("read,write " A, "deny write " A "/f");
 	int generation = 1;
 
-	refused(EACCES, self->r, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
-	refused(EACCES, d, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
+	refused(EPERM, self->r, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
+	refused(EPERM, self->w, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
+	refused(EPERM, d, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
 	refused(EACCES, d, write_file(A "/f"));
 	allowed(NULL, sys(ioctl(self->in, FS_IOC_SETVERSION, &generation)));
 }

@@ -48,7 +48,7 @@ TEST_F(tree, to_ask_whether_a_device_is_a_terminal_is_free)
 {
 	refused(ENOTTY, domain("read /dev"), control("/dev/zero", O_RDONLY, TCGETS));
 	refused(ENOTTY, domain("read /dev"), control("/dev/zero", O_RDONLY, TIOCGWINSZ));
-	refused(EACCES, domain("read /dev"), control("/dev/zero", O_RDONLY, TIOCSTI));
+	refused(EACCES, domain("read /dev"), control("/dev/zero", O_RDONLY, TIOCSCTTY));
 }
 
 TEST_F(tree, ioctls_of_other_files_are_free)

@@ -218,6 +218,23 @@ flag=$(sed -n 's/.*: allow with //p' "$err")
 eval "run $system $flag cat \"\$odd\""
 check the_hint_of_an_odd_name_is_what_allows_it eval '[ $status -eq 0 ] && prints odd'
 
+# A terminal obeys nothing that a command gave a name to.
+obeyed=$'\e[2K\xc2\x9b2K\rkrepis run:\b\n'
+no_controls() { ! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$@"; }
+echo obeyed >"$work/$obeyed"
+cp /bin/grep "$work/$obeyed grep"
+run $system,"$work" cat "$work/$obeyed"
+check name_with_controls_is_a_name prints obeyed
+run $system --audit="$work/controls" "$work/$obeyed grep" -qs obeyed "$work/$obeyed"
+check hint_of_names_with_controls_has_none eval \
+	'says "krepis run: \\x1b[2K" && says "was denied to read $work/\\x1b[2K" && no_controls "$err"'
+run "$work/none$obeyed"
+check message_of_a_name_with_controls_has_none eval 'says "none\\x1b[2K" && no_controls "$err"'
+check audit_of_names_with_controls_has_none eval \
+	'grep -q "$work/.u001b.2K" "$work/controls" && no_controls "$work/controls"'
+check audit_of_names_with_lines_in_them_is_a_line_each python3 -c \
+	"import json; [json.loads(line)['object'] for line in open('$work/controls')]"
+
 for i in {1..25}; do : >"$work/many$i"; done
 run $system cat "$work"/many* "$work"/many*
 check ten_hints_are_shown [ "$(grep -c 'allow with' "$err")" -eq 10 ]
@@ -230,10 +247,29 @@ check nothing_passes_but_a_path prints 'PATH=/usr/local/bin:/usr/bin:/bin'
 FOO=1 FOOD=2 BAR=3 run $system '--allow-env=FOO*' --deny-env=FOOD env
 check named_variables_pass eval '[ "$(sort "$out")" = "FOO=1
 PATH=/usr/local/bin:/usr/bin:/bin" ]'
+FOO=1 BAR=2 run --allow-all --deny-env=FOO env
+check denied_variable_does_not_pass_whatever_is_allowed eval '! grep -q ^FOO "$out" && grep -q ^BAR "$out"'
+echo 'echo gained' >"$work/startup"
+BASH_ENV=$work/startup run $system,"$work/startup" bash -c 'echo run'
+check variable_that_runs_code_does_not_pass prints run
+BASH_ENV=$work/startup run $system,"$work/startup" --allow-env=BASH_ENV bash -c 'echo run'
+check variable_that_runs_code_passes_if_it_is_named prints 'gained
+run'
 PATH=/usr/bin:/bin:/opt run $system --allow-env=PATH env
 check path_passes_if_it_is_named prints 'PATH=/usr/bin:/bin:/opt'
 run $system,"$work/public" sh -c 'cat <&9' 9<"$work/public"
 check no_other_descriptor_is_inherited eval '[ $status -ne 0 ] && prints ""'
+run $system,"$work/public" --chdir=/proc/self/fd/9 sh -c 'read -r a <public
+	echo "$a"; read -r a <secret' 9<"$work"
+check descriptor_as_the_first_directory_gives_no_right eval 'prints public && says "denied to read $work/secret"'
+run $system,"$work" --chdir=/proc/self/fd/9 cat secret 9<"$work"
+check descriptor_as_the_first_directory_takes_no_right prints secret
+timeout 60 "$krepis" run --quiet $system,/proc --allow-write="$work" --allow-exec=/usr \
+	--audit="$work/closed" sh -c 'ls -l /proc/self/fd >"$1"' sh "$work/fds" <&- >&- 2>&-
+check descriptors_that_were_closed_are_not_those_of_the_launcher eval \
+	'[ -s "$work/fds" ] && ! grep -qE "bpf|anon|pipe|closed|cgroup" "$work/fds"'
+run $system sh -c 'echo "$@"' sh --allow-read --deny-all --audit=x
+check options_behind_the_command_are_the_commands prints '--allow-read --deny-all --audit=x'
 run $system --allow-read=/proc grep -E '^(NoNewPrivs|SigBlk|SigIgn)' /proc/self/status
 check no_new_privileges_and_no_signals_blocked eval 'tr -d "\t" <"$out" | grep -q NoNewPrivs:1 &&
 	grep -q "SigBlk:.0*$" "$out"'
@@ -250,6 +286,32 @@ cat >"$work/script" <<-'END'
 	echo "script $1"
 END
 chmod 755 "$work/script"
+mkdir "$work/path"
+cp /bin/true "$work/path/ls"
+run $system,"$work/path" --allow-exec="$(realpath /bin/ls)" sh -c 'ls --version; PATH=$1:$PATH; ls' sh "$work/path"
+check program_of_the_same_name_is_another_one eval \
+	'grep -q coreutils "$out" && says "denied to execute $work/path/ls"'
+
+# A program that names as its loader what it would like to read.
+names_loader() {
+	python3 -c 'import struct, sys
+path = sys.argv[2].encode() + b"\0"
+head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+part = struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(path), len(path), 1)
+open(sys.argv[1], "wb").write(head + part + path)' "$work/names" "$1"
+	chmod 755 "$work/names"
+	run --keep --name names "$work/names"
+	policy show names
+	"$krepis" policy rm names
+}
+cp -p "$(realpath /lib64/ld-linux-x86-64.so.2)" "$work/loader"
+names_loader "$work/loader"
+check loader_of_a_program_is_granted grep -qF "\"$work/loader\"" "$out"
+names_loader "$work/secret"
+check loader_that_is_none_is_not_granted eval 'is_json "$out" && ! grep -qF "\"$work/secret\"" "$out"'
+names_loader /
+check loader_that_is_a_directory_is_not_granted eval 'is_json "$out" && ! grep -qF "\"/\"" "$out"'
+
 exits script_is_run_by_its_interpreter 0 $system "$work/script" word
 check script_has_its_arguments prints 'script word'
 (cd "$work" && PATH=.:$PATH exec timeout 20 "$krepis" run $system --chdir=/ script word) >"$out" 2>"$err"
@@ -425,6 +487,25 @@ one_each() {
 check several_at_once_have_each_their_own one_each
 policy ls
 check nothing_is_left_of_them eval 'prints "" && says "no domains"'
+
+# ---- killed
+
+has_domain() {
+	"$krepis" policy ls 2>/dev/null | grep -q " $1\$"
+}
+"$krepis" run --name killed $system sleep 30 2>/dev/null &
+victim=$!
+until_true has_domain killed
+kill -9 $victim
+wait $victim 2>/dev/null
+check who_is_left_behind_stays_in_his_domain eval 'pgrep -f "^sleep 30" >/dev/null && has_domain killed'
+# KREPIS_DOMAIN_TRANSIENT_S
+sleep 21
+run --quiet $system true
+check domain_of_who_is_left_behind_stays has_domain killed
+pkill -9 -f "^sleep 30"
+run --quiet $system true
+check domain_where_nobody_is_goes_with_the_next_run eval '! has_domain killed'
 policy unload
 check unload_takes_the_programs_out eval '[ $status -eq 0 ] && [ ! -e /sys/fs/bpf/krepis ]'
 policy unload
