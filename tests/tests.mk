@@ -98,7 +98,7 @@ bench-vm:
 	tools/deps bench
 	$(MAKE) -s all $(OUT)/krepis-bench $(OUT)/krepis-bench-sandbox
 	@mkdir -p $(OUT)/bench
-	tests/vm/run --pin -t 600 -o $(OUT)/bench -- \
+	tests/vm/run --smp 1 --pin -t 600 -o $(OUT)/bench -- \
 		$(OUT)/krepis-bench-sandbox --json /mnt/out/sandbox.json $(OUT)/krepis
 	tests/vm/run --pin -t 1200 -o $(OUT)/bench -- $(OUT)/krepis-bench --vm --json /mnt/out/vm.json
 
