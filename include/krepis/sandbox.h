@@ -177,7 +177,7 @@ KREPIS_SANDBOX_API int krepis_sandbox_unload(void);
  * seconds after it was made: whoever made it may be killed before he removes it.
  */
 #define KREPIS_DOMAIN_TRANSIENT	(1U << 1)
-#define KREPIS_DOMAIN_TRANSIENT_S 20
+#define KREPIS_DOMAIN_TRANSIENT_S 10
 
 /**
  * krepis_domain_create - puts a policy into force

@@ -6,22 +6,17 @@
 # where $KREPIS_TEST_DIR says, which may be a krepis mount.
 
 # shellcheck disable=SC2016	# eval in check() expands them
-set -u
-umask 022
-
-cd "$(dirname "$0")/../.." || exit 1
+. "$(dirname "$0")/frame.sh"
 krepis=$(realpath -- "${1:-build/krepis}")
 [ -x "$krepis" ] || { echo "Bail out! no command at $krepis"; exit 1; }
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/krepis-tools.XXXXXX")
+in_directory "${TMPDIR:-/tmp}/krepis-tools.XXXXXX"
 KREPIS_DIR=$(mktemp -d "${KREPIS_TEST_DIR:-/dev/shm}"/krepis-tools.XXXXXX)
 export KREPIS_DIR
 kmod='' # 1 on a krepis mount
 [ "$(stat -f -c %t "$KREPIS_DIR")" != 6b727073 ] || kmod=1
-large=300000000 slow=1
-! grep -q 'QEMU TCG' /proc/cpuinfo || large=20000000 slow=5
-out=$work/out err=$work/err
-count=0 failures=0 status=0
+large=300000000
+[ $slow = 1 ] || large=20000000
 
 # shellcheck disable=SC2317
 finish() {
@@ -33,23 +28,6 @@ finish() {
 trap finish EXIT
 
 # ---- helpers
-
-# check NAME COMMAND...: the claim NAME holds if COMMAND succeeds
-check() {
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count $name"
-		return
-	fi
-	failures=$((failures + 1))
-	echo "not ok $count $name"
-	echo "# failed: $*"
-	echo "# status $status"
-	[ -s "$out" ] && head -c 600 "$out" | head -5 | sed 's/^/# out: /'
-	[ -s "$err" ] && head -5 "$err" | sed 's/^/# err: /'
-}
 
 # run ARGS...: krepis, with its streams in $out and $err and its result in $status
 run() {
@@ -84,23 +62,11 @@ ended() {
 	took=$(((${EPOCHREALTIME/./} - begin) / 1000))
 } 2>/dev/null	# the shell's own "Killed"
 
-# until_true COMMAND...: polls, as long
-until_true() {
-	local i
-	for ((i = 0; i < 500 * slow; i++)); do
-		"$@" && return 0
-		sleep 0.02
-	done
-	echo "# never became true: $*"
-	return 1
-}
-
 consumers_are() { "$krepis" ls --json 2>/dev/null | grep -q "\"name\":\"$1\"[^}]*\"consumers\":$2,"; }
 producer_is_there() { "$krepis" ls --json 2>/dev/null | grep -q "\"name\":\"$1\"[^}]*\"producer\":true"; }
 has_sent() { "$krepis" ls --json 2>/dev/null | grep -q "\"name\":\"$1\"[^}]*\"sent\":{\"messages\":[1-9]"; }
 size_is() { [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -ge "$2" ]; }
 says() { grep -q -- "$1" "$err"; }
-prints() { [ "$(cat "$out")" = "$1" ]; }
 is_json() { python3 -m json.tool "$1" >/dev/null; }
 are_json_lines() { python3 -c 'import json, sys
 for line in open(sys.argv[1]): json.loads(line)' "$1"; }
@@ -507,5 +473,4 @@ check nothing_stays_attached python3 -c "import json
 for c in json.load(open('$out'))['channels']:
     assert not c['producer'] and not c['consumers'], c"
 
-echo "1..$count"
-[ $failures -eq 0 ]
+done_with_it

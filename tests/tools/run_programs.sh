@@ -7,14 +7,11 @@
 # Each runs three times: with --complain, which writes the policy down; with that policy,
 # under which it has to do the same; and with the policy less what it worked on, under
 # which it must not.
-set -u
-umask 022
-cd "$(dirname "$0")/../.." || exit 1
+. "$(dirname "$0")/frame.sh"
 krepis=$(realpath -- "${1:-build/krepis}")
 [ -x "$krepis" ] || { echo "Bail out! no command at $krepis"; exit 1; }
 # Not where the programs have their temporary files: those are allowed as a directory.
-work=$(mktemp -d /run/krepis-programs.XXXXXX)
-count=0 failures=0
+in_directory /run/krepis-programs.XXXXXX
 server=''
 
 # shellcheck disable=SC2317
@@ -24,21 +21,6 @@ finish() {
 	rm -rf "$work"
 } 2>/dev/null
 trap finish EXIT
-
-check() {
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count $name"
-		return
-	fi
-	failures=$((failures + 1))
-	echo "not ok $count $name"
-	for f in "$work"/*.err; do
-		[ -s "$f" ] && tail -n 12 "$f" | sed "s|^|# $(basename "$f"): |"
-	done
-}
 
 # The policy $1 without the sentences on $2 and what is below it.
 without() {
@@ -153,5 +135,4 @@ if [ -x /usr/sbin/nginx ]; then
 	serve --policy "$work/less.json" --quiet
 	check nginx_does_not_listen_elsewhere eval '[ "$(cat "$work/out")" != served ]'
 fi
-echo "1..$count"
-[ $failures -eq 0 ]
+done_with_it
