@@ -86,8 +86,21 @@ $(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -Wall -Wextra -Itests/bench -c $< -o $@
 
+# Peers that are libraries: each is linked if its header is there, and its file asks the
+# same way. What is not there is named in the tables, with its package.
+ICEORYX_CFLAGS = $(addprefix -isystem ,$(lastword $(wildcard /usr/include/iceoryx/v*)))
+DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk 2>/dev/null))
+bench_has = $(shell $(CC) $2 -E -x c -include $1 /dev/null >/dev/null 2>&1 && echo $3)
+BENCH_LIBS = -lisal -luring \
+	$(call bench_has,rte_ring.h,$(DPDK_CFLAGS),-lrte_ring -lrte_eal) \
+	$(call bench_has,iceoryx_binding_c/publisher.h,$(ICEORYX_CFLAGS),-liceoryx_binding_c) \
+	$(call bench_has,zmq.h,,-lzmq) $(call bench_has,nng/nng.h,,-lnng)
+
+$(OUT)/tests/bench/link_rte.o: CPPFLAGS += $(DPDK_CFLAGS)
+$(OUT)/tests/bench/link_iceoryx.o: CPPFLAGS += $(ICEORYX_CFLAGS)
+
 $(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
-	$(CXX) $(CFLAGS) -o $@ $^ -lisal -luring -pthread
+	$(CXX) $(CFLAGS) -o $@ $^ $(BENCH_LIBS) -pthread
 
 $(OUT)/krepis-bench-sandbox: tests/bench/sandbox/main.c $(OUT)/libkrepis-sandbox.a
 	@mkdir -p $(@D)

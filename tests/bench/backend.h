@@ -8,7 +8,7 @@
 
 #include <krepis/krepis.h>
 
-#include "bench.h"
+#include "link.h"
 
 /* Return: why there is no module here, or NULL if there is. */
 const char *backend_no_module(void);
@@ -24,7 +24,7 @@ extern const char *const backend_impls[];
 /* link_krepis.c: what transports over krepis channels share. */
 struct krepis_state {
 	struct krepis_channel *channel[2];	/* there and back; a rate needs only one */
-	struct krepis_msg msg[32];
+	struct krepis_msg msg[LINK_MAX_BATCH];
 };
 
 int krepis_link_setup(struct bench_run *run, struct link *link);

@@ -29,8 +29,8 @@ extern "C" {
 
 #define BENCH_METRICS		10
 #define BENCH_MAX_ROUNDS	100
-#define BENCH_MAX_CASES		128
-#define BENCH_MAX_RECORDS	1024
+#define BENCH_MAX_CASES		384
+#define BENCH_MAX_RECORDS	4096
 #define BENCH_MAX_SAMPLES	(1U << 18)
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
@@ -72,6 +72,8 @@ void machine_switches(uint64_t *own, uint64_t *forced);
 #define BENCH_ALONE		(1U << 1)	/* one process: side[0] only */
 #define BENCH_CROWDED		(1U << 2)	/* more threads than processors */
 #define BENCH_EDGE		(1U << 3)	/* epoll on edges */
+#define BENCH_NATIVE		(1U << 4)	/* not with --vm: says nothing about the module */
+#define BENCH_IMPOSSIBLE	(1U << 5)	/* `missing` says why this parameter is too much */
 
 /*
  * Who is compared with whom: a case with a bit in `ours` gets a record for every
@@ -194,6 +196,8 @@ void run_shared_free(void *memory, size_t size);
 void bench_ready(struct bench_run *run, int who);
 /* Closes the accounts; then the case may detach. */
 void bench_done(struct bench_run *run, int who);
+/* Until the other side is done too: closing may throw away what it has not got yet. */
+void bench_wait_done(struct bench_run *run);
 /* Return: -1, after the message was left for the parent. */
 int bench_error(struct bench_run *run, int who, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -236,6 +240,8 @@ unsigned int suite_run(struct bench_suite *suite, const struct bench_options *op
 void case_ours(struct bench_case *what, uint32_t group);
 void case_id(char *id, size_t size, const struct bench_scenario *scenario,
 	     const struct bench_case *what);
+/* What stands before the reason of a case that cannot run here. */
+const char *case_absence(const struct bench_case *what);
 
 /* ------------------------------------------------------------------- reports */
 

@@ -10,7 +10,7 @@
 
 static const char *no_cxx(void)
 {
-	return "built without C++";
+	return "built without C++ (Debian: g++)";
 }
 
 /* Overridden by link_boost.cc, which a build without C++ leaves out. */
@@ -22,13 +22,28 @@ __attribute__((weak)) const struct transport link_boost = {
 
 const struct transport *const link_all[] = {
 	&link_krepis_shm, &link_krepis_kmod, &link_raw, &link_ck, &link_ck_inplace, &link_boost,
-	&link_pipe, &link_pipe_spin, &link_unix, &link_unix_spin,
+	&link_rte, &link_rte_inplace, &link_iceoryx, &link_zmq, &link_nng, &link_pipe,
+	&link_pipe_spin, &link_vmsplice, &link_unix, &link_unix_spin, &link_seqpacket,
+	&link_seqpacket_spin, &link_mq, &link_mq_spin, &link_eventfd,
 	NULL,
 };
 
 bool link_ours(const struct transport *transport)
 {
 	return !strncmp(transport->name, "krepis", strlen("krepis"));
+}
+
+long link_limit(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long limit = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &limit) != 1)
+		limit = 0;
+	fclose(f);
+	return limit;
 }
 
 static int link_side(struct bench_run *run, int who,
@@ -116,6 +131,15 @@ static void link_case(struct bench_case *what, const struct transport *transport
 	what->setup = link_setup;
 	what->teardown = link_teardown;
 	what->missing = transport->missing ? transport->missing() : NULL;
+	if (transport->features & LINK_THREADS)
+		what->flags |= BENCH_CROWDED;
+	if (transport->features & LINK_NATIVE)
+		what->flags |= BENCH_NATIVE;
+	if (what->missing || !transport->refuses)
+		return;
+	what->missing = transport->refuses(what->param);
+	if (what->missing)
+		what->flags |= BENCH_IMPOSSIBLE;
 }
 
 void link_case_latency(struct bench_case *what, const struct transport *transport)

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define LINK_BATCH	32	/* messages at a time in the batch variants */
+#define LINK_MAX_BATCH	256	/* messages at a time, of the batch variants */
 
 /*
  * Both ends of a connection. Made by the parent and inherited by both sides:
@@ -31,7 +31,7 @@ struct link {
 	uint32_t attach_flags;
 	uint64_t sent;		/* by this side */
 	uint64_t received;
-	void *buffer;		/* LINK_BATCH messages, private, 64-byte aligned */
+	void *buffer;		/* a batch of messages, private, 64-byte aligned */
 	void *shared;		/* of the implementation, by run_shared_alloc() */
 	size_t shared_size;
 	int fd[4];		/* of the implementation, or -1 */
@@ -46,13 +46,17 @@ struct link {
 #define LINK_LATENCY	(1U << 0)	/* has ping and pong */
 #define LINK_RATE	(1U << 1)	/* has produce and consume */
 #define LINK_BATCHES	(1U << 2)	/* ... also with link.batch > 1 */
+#define LINK_THREADS	(1U << 3)	/* threads of its own, on the processor of their side */
+#define LINK_NATIVE	(1U << 4)	/* not with --vm */
 
 /**
  * struct transport - one implementation
  * @name:	as in the records
  * @features:	LINK_*
  * @missing:	why it cannot be used here, or NULL if it can; may be absent
- * @fits:	whether it can carry messages of @size; absent: any
+ * @fits:	whether it has loops for messages of @size; absent: any
+ * @refuses:	why the system does not let it carry messages of @size, or NULL; may be
+ *		absent. Asked once a case; what it returns is not freed
  * @setup:	parent, before the fork: makes what both sides will use
  * @attach:	on each side, after the fork; side 0 pings or produces. May be absent
  * @ping:	sends, waits for the answer, measures
@@ -70,6 +74,7 @@ struct transport {
 	uint32_t features;
 	const char *(*missing)(void);
 	bool (*fits)(size_t size);
+	const char *(*refuses)(size_t size);
 	int (*setup)(struct bench_run *run, struct link *link);
 	int (*attach)(struct bench_run *run, struct link *link, int who);
 	int (*ping)(struct bench_run *run, struct link *link);
@@ -102,6 +107,9 @@ enum link_metric {
 /* In the parent: the waking calls of both sides, and how many of them nobody had slept for. */
 void link_finish_calls(struct bench_run *run);
 
+/* The number in a file of /proc/sys; 0 if there is none. */
+long link_limit(const char *path);
+
 /* Whether it is krepis, and not one that it is compared with. */
 bool link_ours(const struct transport *transport);
 
@@ -124,6 +132,19 @@ extern const struct transport link_ck;
 extern const struct transport link_ck_inplace;
 extern const struct transport link_ck_pair;
 extern const struct transport link_boost;
+extern const struct transport link_rte;
+extern const struct transport link_rte_inplace;
+extern const struct transport link_rte_pair;
+extern const struct transport link_iceoryx;		/* chunks, payload written and read */
+extern const struct transport link_iceoryx_handover;	/* chunks, payload untouched */
+extern const struct transport link_zmq;
+extern const struct transport link_nng;
+extern const struct transport link_mq;
+extern const struct transport link_mq_spin;
+extern const struct transport link_seqpacket;
+extern const struct transport link_seqpacket_spin;
+extern const struct transport link_vmsplice;
+extern const struct transport link_eventfd;		/* shared memory, and an eventfd */
 extern const struct transport link_pipe;
 extern const struct transport link_pipe_spin;
 extern const struct transport link_unix;

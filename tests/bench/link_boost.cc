@@ -229,7 +229,7 @@ constexpr auto fits = nullptr, setup = nullptr, attach = nullptr, ping = nullptr
 
 const char *missing()
 {
-	return "built without boost/lockfree";
+	return "built without boost/lockfree (Debian: libboost-dev)";
 }
 
 } /* namespace */
@@ -238,5 +238,6 @@ const char *missing()
 
 const struct transport link_boost = {
 	"boost-spsc", LINK_LATENCY | LINK_RATE | LINK_BATCHES,
-	missing, fits, setup, attach, ping, pong, produce, consume, nullptr, nullptr, teardown,
+	missing, fits, nullptr, setup, attach, ping, pong, produce, consume, nullptr, nullptr,
+	teardown,
 };

@@ -276,7 +276,7 @@ static int pair_consume(struct bench_run *run, struct link *link)
 
 static const char *ck_missing(void)
 {
-	return "built without ck_ring.h";
+	return "built without ck_ring.h (Debian: libck-dev)";
 }
 
 static bool ck_fits(size_t size)

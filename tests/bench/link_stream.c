@@ -2,13 +2,17 @@
 /*
  * Streams of the kernel: pipe and UNIX socket, each in its usual form, where a
  * reader sleeps, and spinning on a non-blocking descriptor, which is the fastest
- * that it can do between two processors.
+ * that it can do between two processors. vmsplice is a pipe into which the producer's
+ * pages are put as they are, without a copy.
  *
  * fd[0] is read and fd[1] written by side 1 (from side 0 and to it), fd[2] and
  * fd[3] by side 0; for a socket they are the same descriptor.
  */
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "loops.h"
@@ -207,6 +211,133 @@ static int stream_consume(struct bench_run *run, struct link *link)
 		return loop_consume(run, link, stream_recv_batch);
 	return loop_consume(run, link, stream_recv);
 }
+
+/* ------------------------------------------------------------------ vmsplice */
+
+/*
+ * A page in the pipe must not change before it was read. SPLICE_F_GIFT would give the
+ * page away, so that each message would have to be written into a new one, with a page
+ * fault; instead the producer goes round a window that is larger than the pipe. A unit
+ * is what goes into the pipe at a time, from the beginning of a page on; a pipe holds so
+ * many pages, however little of each is used, and lets go of one when it was copied out.
+ */
+#define SPLICE_PAGE	4096UL
+/* Around the mark and the stop, batches may be partial: as many units are shorter. */
+#define SPLICE_PARTIAL	4
+
+/* Of one side. */
+struct window {
+	char *memory;
+	size_t unit;
+	unsigned int count;
+	unsigned int next;
+};
+
+static int splice_attach(struct bench_run *run, struct link *link, int who)
+{
+	struct window *w = calloc(1, sizeof(*w));
+	unsigned long room, pages;
+
+	if (!w)
+		return bench_error(run, who, "no memory");
+	stream_attach(run, link, who);
+	link->state = w;
+	w->unit = (link->size * link->batch + SPLICE_PAGE - 1) / SPLICE_PAGE * SPLICE_PAGE;
+	pages = w->unit / SPLICE_PAGE;
+	room = (unsigned long)fcntl(link->tx_fd, F_GETPIPE_SZ) / SPLICE_PAGE;
+	/* After so many others, none of a unit's pages is in the pipe any more. */
+	w->count = (unsigned int)((room + pages - 1) / pages) + 1;
+	if (link->batch > 1)
+		w->count += SPLICE_PARTIAL;
+	/* Shared, since a private page may be copied when it is written while the pipe has it. */
+	w->memory = run_shared_alloc(w->count * w->unit);
+	return w->memory ? 0 : bench_error(run, who, "no memory");
+}
+
+static void splice_detach(struct link *link, int who)
+{
+	struct window *w = link->state;
+
+	(void)who;
+	run_shared_free(w->memory, w->count * w->unit);
+	free(w);
+}
+
+static inline int splice_all(struct link *link, size_t size)
+{
+	struct window *w = link->state;
+	struct iovec iov = { w->memory + w->next * w->unit, size };
+	ssize_t n;
+
+	w->next = w->next + 1 == w->count ? 0 : w->next + 1;
+	while (iov.iov_len) {
+		n = vmsplice(link->tx_fd, &iov, 1, 0);
+		if (n < 0 && errno != EINTR)
+			return loop_errno();
+		if (n > 0) {
+			iov.iov_base = (char *)iov.iov_base + n;
+			iov.iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static inline int splice_send(struct link *link, uint64_t sequence)
+{
+	struct window *w = link->state;
+
+	payload_put(w->memory + w->next * w->unit, link->size, link->step, sequence);
+	return splice_all(link, link->size);
+}
+
+static inline int splice_stage(struct link *link, uint64_t sequence)
+{
+	struct window *w = link->state;
+
+	payload_fill(w->memory + w->next * w->unit + link->size * link->sent++, link->size,
+		     sequence);
+	return 0;
+}
+
+static inline int splice_flush(struct link *link)
+{
+	size_t size = link->size * link->sent;
+
+	link->sent = 0;
+	return size ? splice_all(link, size) : 0;
+}
+
+static int splice_ping(struct bench_run *run, struct link *link)
+{
+	return loop_ping(run, link, splice_send, stream_recv);
+}
+
+static int splice_pong(struct bench_run *run, struct link *link)
+{
+	return loop_pong(run, link, splice_send, stream_recv);
+}
+
+static int splice_produce(struct bench_run *run, struct link *link)
+{
+	if (link->batch > 1)
+		return loop_produce(run, link, splice_stage, splice_flush);
+	return loop_produce(run, link, splice_send, loop_no_flush);
+}
+
+const struct transport link_vmsplice = {
+	.name = "vmsplice",
+	.features = LINK_LATENCY | LINK_RATE | LINK_BATCHES | LINK_NATIVE,
+	.setup = pipe_setup,
+	.attach = splice_attach,
+	.ping = splice_ping,
+	.pong = splice_pong,
+	.produce = splice_produce,
+	.consume = stream_consume,
+	.detach = splice_detach,
+	.teardown = stream_teardown,
+};
+
+/* ------------------------------------------------------------------------------ */
 
 #define STREAM(ident, text, make)							\
 	const struct transport ident = {						\

@@ -20,6 +20,9 @@
 #include "link.h"
 #include "payload.h"
 
+/* Messages from one look at the clock to the next, if they are small. */
+#define LOOP_LOOK	32
+
 #define LOOP_INLINE static inline __attribute__((always_inline, unused))
 
 typedef int (*loop_send)(struct link *link, uint64_t sequence);
@@ -143,7 +146,7 @@ LOOP_INLINE int loop_pong(struct bench_run *run, struct link *link, loop_send se
 LOOP_INLINE int loop_produce_for(struct bench_run *run, struct link *link, uint64_t ns,
 				 uint64_t *sequence, loop_send send, loop_flush flush)
 {
-	const unsigned int look = link->size < 65536 ? LINK_BATCH : 1;
+	const unsigned int look = link->size < 65536 ? LOOP_LOOK : 1;
 	const uint64_t end = clock_ticks() + clock_from_ns(ns);
 	unsigned int i, left = link->batch;
 	int err;
@@ -228,6 +231,14 @@ LOOP_INLINE int loop_consume(struct bench_run *run, struct link *link, loop_recv
 	run->value[LINK_NS] = ns / (double)(sequence - marked);
 	bench_done(run, 1);
 	return 0;
+}
+
+/* Around a loop, for those whose closing throws away what is still on its way. */
+LOOP_INLINE int loop_until_done(struct bench_run *run, int err)
+{
+	if (!err)
+		bench_wait_done(run);
+	return err;
 }
 
 #endif /* KREPIS_BENCH_LOOPS_H */

@@ -97,8 +97,10 @@ static void list_cases(const struct bench_suite *suite)
 		const struct bench_case *what = &suite->row[i].what;
 
 		case_id(id, sizeof(id), suite->scenario, what);
-		printf("  %s%s%s\n", id, what->missing ? "  missing: " : "",
-		       what->missing ? what->missing : "");
+		if (what->missing)
+			printf("  %s  %s: %s\n", id, case_absence(what), what->missing);
+		else
+			printf("  %s\n", id);
 	}
 }
 

@@ -95,7 +95,7 @@ static void print_row(const struct bench_suite *suite, const struct bench_row *r
 		 what->variant ? what->variant : "");
 	printf("  %-*s", NAME_WIDTH, name);
 	if (what->missing || row->failed) {
-		printf(" %s: %s\n", what->missing ? "missing" : "FAILED",
+		printf(" %s: %s\n", what->missing ? case_absence(what) : "FAILED",
 		       what->missing ? what->missing : row->why);
 		return;
 	}

@@ -84,6 +84,14 @@ void bench_done(struct bench_run *run, int who)
 	__atomic_fetch_add(&run->done, 1, __ATOMIC_ACQ_REL);
 }
 
+void bench_wait_done(struct bench_run *run)
+{
+	const struct timespec pause = { .tv_nsec = 100000 };
+
+	while (__atomic_load_n(&run->done, __ATOMIC_ACQUIRE) < 2)
+		nanosleep(&pause, NULL);
+}
+
 int bench_error(struct bench_run *run, int who, const char *format, ...)
 {
 	va_list args;

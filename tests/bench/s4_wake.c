@@ -144,7 +144,7 @@ static void s4_list(struct bench_suite *suite)
 {
 	static const struct transport *const sleepers[] = {
 		&link_krepis_shm, &link_krepis_kmod, &link_ioctl, &link_futex, &link_pipe,
-		&link_unix,
+		&link_unix, &link_seqpacket, &link_mq, &link_eventfd,
 	};
 	static const struct transport *const pollers[] = {
 		&link_epoll_shm, &link_epoll_kmod, &link_epoll_eventfd,

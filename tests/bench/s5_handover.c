@@ -6,6 +6,7 @@
  *
  * In an enforced channel the pages change hands. Beside it stands what is as safe from a
  * producer that writes on: the streams, and "ring+copy", whose consumer works on a copy.
+ * iceoryx hands over in place and is not; it is there for what that costs.
  * "touch" writes and reads one word, by both ends in one process: what the change itself
  * costs, beside one memcpy.
  */
@@ -30,6 +31,18 @@
 #define LARGE_NS	200000000
 #define LARGEST		(4 * MIB)
 
+static void add_handover_peer(struct bench_suite *suite, uint64_t size, const struct transport *t)
+{
+	struct bench_case what = {
+		.param = size,
+		.variant = "handover",
+		.peer = HANDOVER,
+	};
+
+	link_case_rate(&what, t);
+	suite_add(suite, &what);
+}
+
 static void add_handover(struct bench_suite *suite, uint64_t size, const struct transport *t)
 {
 	struct bench_case what = {
@@ -44,18 +57,6 @@ static void add_handover(struct bench_suite *suite, uint64_t size, const struct 
 		what.ours |= BENCH_ANY_PARAM;
 	else
 		what.peer |= BENCH_ANY_PARAM;
-	suite_add(suite, &what);
-}
-
-static void add_pair(struct bench_suite *suite, uint64_t size)
-{
-	struct bench_case what = {
-		.param = size,
-		.variant = "handover",
-		.peer = HANDOVER,
-	};
-
-	link_case_rate(&what, &link_ck_pair);
 	suite_add(suite, &what);
 }
 
@@ -75,6 +76,8 @@ static void add(struct bench_suite *suite, uint64_t size, const struct how *how,
 		.step = how->step,
 		.measure_ns = size < LARGE ? 0 : LARGE_NS,
 		.capacity = size < LARGE_STREAM / 4 ? BENCH_RING_BYTES : LARGE_STREAM,
+		/* It shares its processor by design. */
+		.flags = t == &link_second_enforced ? BENCH_CROWDED : 0,
 	};
 
 	link_case_rate(&what, t);
@@ -82,9 +85,6 @@ static void add(struct bench_suite *suite, uint64_t size, const struct how *how,
 		case_ours(&what, how->group);
 	else
 		what.peer = how->group;
-	/* It shares its processor by design. */
-	if (t == &link_second_enforced)
-		what.flags = BENCH_CROWDED;
 	suite_add(suite, &what);
 }
 
@@ -243,7 +243,11 @@ static void s5_list(struct bench_suite *suite)
 	static const uint64_t sizes[] = { 4 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, LARGEST };
 	static const struct transport *const all[] = {
 		&link_buffer_shm, &link_buffer_kmod, &link_buffer_enforced, &link_unix, &link_pipe,
-		&link_copy_kmod,
+		&link_copy_kmod, &link_iceoryx, &link_vmsplice,
+	};
+	/* They copy all of it in any case: "pages" would say what "full" does. */
+	static const struct transport *const copying[] = {
+		&link_zmq, &link_nng, &link_seqpacket, &link_mq,
 	};
 	static const struct how full = { "full", 0, FULL }, pages = { "pages", PAGE, PAGES };
 	static const struct how by_two = { "pages-mt", PAGE, PAGES };
@@ -251,12 +255,17 @@ static void s5_list(struct bench_suite *suite)
 
 	add_handover(suite, 4 * KIB, &link_handover_shm);
 	add_handover(suite, 4 * KIB, &link_handover_kmod);
-	add_pair(suite, 4 * KIB);
+	add_handover_peer(suite, 4 * KIB, &link_ck_pair);
+	add_handover_peer(suite, 4 * KIB, &link_rte_pair);
+	add_handover_peer(suite, 4 * KIB, &link_iceoryx_handover);
 	add_handover(suite, 16 * MIB, &link_handover_shm);
 	add_handover(suite, 16 * MIB, &link_handover_kmod);
+	add_handover_peer(suite, 16 * MIB, &link_iceoryx_handover);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		for (j = 0; j < ARRAY_SIZE(all); j++)
 			add(suite, sizes[i], &full, all[j]);
+		for (j = 0; j < ARRAY_SIZE(copying); j++)
+			add(suite, sizes[i], &full, copying[j]);
 		/* Of the cooperative ones, the one that is alike otherwise. */
 		for (j = 1; j < ARRAY_SIZE(all); j++)
 			add(suite, sizes[i], &pages, all[j]);

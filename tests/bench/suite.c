@@ -21,6 +21,11 @@ void case_id(char *id, size_t size, const struct bench_scenario *scenario,
 		 what->variant ? what->variant : "");
 }
 
+const char *case_absence(const struct bench_case *what)
+{
+	return what->flags & BENCH_IMPOSSIBLE ? "not possible" : "missing";
+}
+
 void case_ours(struct bench_case *what, uint32_t group)
 {
 	uint32_t backends = group << 8;
@@ -134,7 +139,7 @@ void suite_select(struct bench_suite *suite, const struct bench_options *options
 	for (i = 0; i < suite->count; i++) {
 		case_id(id, sizeof(id), suite->scenario, &suite->row[i].what);
 		if ((!options->match || strstr(id, options->match)) &&
-		    (!options->vm || for_vm(id)))
+		    (!options->vm || (for_vm(id) && !(suite->row[i].what.flags & BENCH_NATIVE))))
 			suite->row[n++] = suite->row[i];
 	}
 	suite->count = n;
