@@ -150,7 +150,8 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(OUT)/krepis $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \
-		include/krepis/waitset.h include/krepis/uring.h $(DESTDIR)$(PREFIX)/include/krepis/
+		include/krepis/waitset.h include/krepis/uring.h include/krepis/batch.h \
+		include/krepis/ring.h include/krepis/atomic.h $(DESTDIR)$(PREFIX)/include/krepis/
 	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
 	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)

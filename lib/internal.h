@@ -100,7 +100,9 @@ struct pool {
 struct sender {
 	struct krepis_ring_writer w;
 	uint64_t messages;	/* committed since attach */
-	uint32_t begun;		/* krepis_send_begin(): room, plus 1 */
+	uint32_t begun;		/* krepis_send_begin(): room, plus 1; or what follows */
+#define KREPIS_BEGUN_BATCH UINT32_MAX
+	uint64_t room;		/* krepis_batch_begin() */
 	uint64_t bytes;		/* of payload in them */
 	uint64_t earlier;	/* overwrite: messages of predecessors */
 };

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <krepis/batch.h>
 #include "internal.h"
 #include "poison.h"
 
@@ -51,9 +52,9 @@ int krepis_receiver_init(struct krepis_endpoint *ep)
 		r->pos = krepis_ring_join(ep->producer, ep->consumer);
 		if (r->pos & 7)
 			return -EPROTO;
+		/* A batch may begin at the end of the ring, and be as long as that. */
 		if (krepis_enforced(ep))
-			r->scratch = malloc(ep->geometry.ring_size +
-					    krepis_record_bytes(ep->geometry.inline_max));
+			r->scratch = malloc(2 * ep->geometry.ring_size);
 		if (krepis_enforced(ep) && !r->scratch)
 			return -ENOMEM;
 	}
@@ -422,6 +423,91 @@ KREPIS_API int krepis_recv_batch(struct krepis_endpoint *ep, struct krepis_msg *
 	for (n = 1; n < count && !next(ep, &msgs[n]); n++)
 		;
 	return (int)n;
+}
+
+/* Where the batch at the position stands, or will. */
+static inline uint8_t *batch_base(const struct krepis_endpoint *ep)
+{
+	const uint8_t *ring = krepis_enforced(ep) ? ep->receiver.scratch : ep->ring;
+
+	return (uint8_t *)ring + (ep->receiver.pos & ep->ring_mask);
+}
+
+/* Waits until there is a record, and leaves it there. */
+static int batch_wait(struct krepis_endpoint *ep, int64_t deadline)
+{
+	struct receiver *r = &ep->receiver;
+	int64_t available;
+	int err;
+
+	while (r->head == r->pos) {
+		available = krepis_ring_available(ep->producer, ep->geometry.ring_size, r->pos, false);
+		if (available < 0)
+			return broken(ep);
+		r->head = r->pos + (uint64_t)available;
+		if (available)
+			break;
+		if (r->lull && deadline)
+			lull(ep);
+		err = krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
+		if (err)
+			return err;
+		if (!r->lull && several(ep))
+			r->lull = LULL_STEP;
+	}
+	return 0;
+}
+
+KREPIS_API int krepis_batch_recv(struct krepis_endpoint *ep, struct krepis_batch *batch,
+				 int64_t deadline)
+{
+	struct receiver *r = &ep->receiver;
+	int err = receiver_check(ep);
+	struct krepis_record record;
+	const uint8_t *from;
+	uint64_t bytes;
+
+	if (err)
+		return err;
+	if (krepis_overwrites(ep))
+		return -EINVAL;
+	recv_done(ep);
+	err = batch_wait(ep, deadline);
+	if (err)
+		return err;
+	from = ep->ring + (r->pos & ep->ring_mask);
+	bytes = r->head - r->pos;
+	if (krepis_ring_record(from, bytes, ep->geometry.inline_max, &record))
+		return broken(ep);
+	if (record.flags & KREPIS_MSG_BUFFER)
+		return -ENOMSG;
+	if (krepis_enforced(ep))
+		memcpy(batch_base(ep), from, bytes);
+	*batch = (struct krepis_batch){
+		.at = batch_base(ep), .end = batch_base(ep) + bytes,
+		.inline_max = ep->geometry.inline_max,
+	};
+	return 0;
+}
+
+KREPIS_API int krepis_batch_done(struct krepis_endpoint *ep, struct krepis_batch *batch)
+{
+	struct receiver *r = &ep->receiver;
+	int err = receiver_check(ep);
+	uint64_t used;
+
+	if (err)
+		return err;
+	used = (uint64_t)(batch->at - batch_base(ep));
+	if (krepis_overwrites(ep) || used > r->head - r->pos || (used & 7))
+		return -EINVAL;
+	r->pos += used;
+	krepis_count(&ep->counters->messages, batch->count);
+	krepis_count(&ep->counters->bytes, batch->bytes);
+	recv_done(ep);
+	err = batch->broken ? broken(ep) : 0;
+	*batch = (struct krepis_batch){ 0 };
+	return err;
 }
 
 KREPIS_API int krepis_release(struct krepis_endpoint *ep, const struct krepis_msg *msg)

@@ -8,6 +8,7 @@
  * knows what a dead producer never published.
  */
 #include <string.h>
+#include <krepis/batch.h>
 #include "internal.h"
 #include "poison.h"
 
@@ -297,7 +298,7 @@ KREPIS_API int krepis_send_commit(struct krepis_endpoint *ep, uint16_t type, siz
 		return -EINVAL;
 	if (unlikely(!krepis_usable(ep)))
 		return krepis_unusable(ep);
-	if (unlikely(len >= ep->sender.begun))
+	if (unlikely(len >= ep->sender.begun || ep->sender.begun == KREPIS_BEGUN_BATCH))
 		return -EINVAL;
 	ep->sender.begun = 0;
 	krepis_ring_describe(at_head(ep), (uint32_t)len, type, 0);
@@ -309,6 +310,49 @@ KREPIS_API void krepis_send_cancel(struct krepis_endpoint *ep)
 {
 	if (krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER))
 		ep->sender.begun = 0;
+}
+
+KREPIS_API int krepis_batch_begin(struct krepis_endpoint *ep, struct krepis_batch *batch,
+				  size_t bytes, int64_t deadline)
+{
+	struct sender *s = &ep->sender;
+	int err = sender_check(ep);
+
+	if (err)
+		return err;
+	if (!bytes || bytes > ep->geometry.ring_size)
+		return -EMSGSIZE;
+	err = room_for(ep, (bytes + 7) & ~7ULL, deadline);
+	if (err)
+		return err;
+	s->begun = KREPIS_BEGUN_BATCH;
+	s->room = s->w.limit - s->w.head;
+	*batch = (struct krepis_batch){
+		.at = at_head(ep), .end = at_head(ep) + s->room,
+		.inline_max = ep->geometry.inline_max,
+	};
+	return 0;
+}
+
+KREPIS_API int krepis_batch_commit(struct krepis_endpoint *ep, struct krepis_batch *batch)
+{
+	struct sender *s = &ep->sender;
+	uint64_t used;
+
+	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_PRODUCER)))
+		return -EINVAL;
+	if (unlikely(!krepis_usable(ep)))
+		return krepis_unusable(ep);
+	used = (uint64_t)(batch->at - at_head(ep));
+	if (s->begun != KREPIS_BEGUN_BATCH || used > s->room || (used & 7))
+		return -EINVAL;
+	s->begun = 0;
+	s->w.head += used;
+	s->messages += batch->count;
+	s->bytes += batch->bytes;
+	*batch = (struct krepis_batch){ 0 };
+	flush(ep);
+	return 0;
 }
 
 KREPIS_API int krepis_flush(struct krepis_endpoint *ep)

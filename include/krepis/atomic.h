@@ -45,7 +45,7 @@ static inline __u32 krepis_fetch_andnot(__u32 *p, __u32 bits)
 
 #include <errno.h>
 #include <stdbool.h>
-#include "../uapi/linux/krepis.h"
+#include <linux/krepis.h>
 
 #define krepis_read(p)			__atomic_load_n((p), __ATOMIC_RELAXED)
 #define krepis_write(p, v)		__atomic_store_n((p), (v), __ATOMIC_RELAXED)

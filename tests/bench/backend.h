@@ -6,7 +6,7 @@
 #ifndef KREPIS_BENCH_BACKEND_H
 #define KREPIS_BENCH_BACKEND_H
 
-#include <krepis/krepis.h>
+#include <krepis/batch.h>
 
 #include "link.h"
 
@@ -24,7 +24,7 @@ extern const char *const backend_impls[];
 /* link_krepis.c: what transports over krepis channels share. */
 struct krepis_state {
 	struct krepis_channel *channel[2];	/* there and back; a rate needs only one */
-	struct krepis_msg msg[LINK_MAX_BATCH];
+	struct krepis_batch batch;		/* of this side */
 };
 
 int krepis_link_setup(struct bench_run *run, struct link *link);

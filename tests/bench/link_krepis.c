@@ -141,41 +141,50 @@ static inline int inline_recv(struct link *link, uint64_t *sequence)
 	return payload_check(msg.data, link->size, sequence) ? 0 : -EBADMSG;
 }
 
+static inline int inline_flush(struct link *link)
+{
+	struct krepis_state *state = link->state;
+
+	return state->batch.at ? krepis_batch_commit(link->tx, &state->batch) : 0;
+}
+
 static inline int inline_stage(struct link *link, uint64_t sequence)
 {
+	struct krepis_state *state = link->state;
 	void *room;
 	int err;
 
-	err = krepis_send_begin(link->tx, link->size, &room, KREPIS_FOREVER);
-	if (__builtin_expect(err != 0, 0))
-		return err;
+	if (!state->batch.at) {
+		err = krepis_batch_begin(link->tx, &state->batch,
+					 KREPIS_BATCH_BYTES(link->batch, link->size), KREPIS_FOREVER);
+		if (err)
+			return err;
+	}
+	room = krepis_batch_put(&state->batch, TYPE_DATA, (uint32_t)link->size);
+	if (__builtin_expect(!room, 0))
+		return -ENOBUFS;
 	payload_fill(room, link->size, sequence);
-	return krepis_send_commit(link->tx, TYPE_DATA, link->size);
+	return 0;
 }
 
-static inline int inline_flush(struct link *link)
-{
-	return krepis_flush(link->tx);
-}
-
-/* link->received of the link->sent views are used up. */
 static inline int inline_recv_batch(struct link *link, uint64_t *sequence)
 {
 	struct krepis_state *state = link->state;
-	const struct krepis_msg *msg;
-	int n;
+	const void *data;
+	uint32_t len;
+	uint16_t type;
+	int err;
 
-	if (link->received == link->sent) {
-		n = krepis_recv_batch(link->rx, state->msg, link->batch, KREPIS_FOREVER);
-		if (n < 0)
-			return n;
-		link->sent = (uint64_t)n;
-		link->received = 0;
+	while (!(data = krepis_batch_next(&state->batch, &type, &len))) {
+		err = state->batch.at ? krepis_batch_done(link->rx, &state->batch) : 0;
+		if (!err)
+			err = krepis_batch_recv(link->rx, &state->batch, KREPIS_FOREVER);
+		if (err)
+			return err;
 	}
-	msg = &state->msg[link->received++];
-	if (msg->len != link->size)
+	if (len != link->size)
 		return -EBADMSG;
-	return payload_check(msg->data, link->size, sequence) ? 0 : -EBADMSG;
+	return payload_check(data, link->size, sequence) ? 0 : -EBADMSG;
 }
 
 static int inline_ping(struct bench_run *run, struct link *link)
