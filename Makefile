@@ -5,7 +5,7 @@
 #	make check		installs what is missing, builds, runs every test
 #	make check-debug	the tests on a kernel with KASAN, lockdep and fault injection
 #	make demo-vm, bench-vm	the demo, the measuring, on the module in a virtual machine
-#	make bench		measures, beside other ways, into build/bench/native.json
+#	make bench		measures, beside other ways, and draws, into build/bench/
 #	make kmod		the module for the running kernel; KVER=... or KDIR=... for another
 #	make install		under PREFIX (/usr/local), honours DESTDIR
 #	make install-kmod	the module under MODDIR (/lib/modules/KVER), what loads and mounts it under PREFIX

@@ -99,7 +99,8 @@ BENCH_LIBS = -lisal -luring \
 $(OUT)/tests/bench/link_rte.o: CPPFLAGS += $(DPDK_CFLAGS)
 $(OUT)/tests/bench/link_iceoryx.o: CPPFLAGS += $(ICEORYX_CFLAGS)
 
-$(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a
+# S10 calls into the shared library, which it looks for beside itself.
+$(OUT)/krepis-bench: $(BENCH_OBJ) $(OUT)/libkrepis.a | $(OUT)/libkrepis.so
 	$(CXX) $(CFLAGS) -o $@ $^ $(BENCH_LIBS) -pthread
 
 $(OUT)/krepis-bench-sandbox: tests/bench/sandbox/main.c $(OUT)/libkrepis-sandbox.a
@@ -120,3 +121,4 @@ bench:
 	$(MAKE) -s lib $(OUT)/krepis-bench
 	@mkdir -p $(OUT)/bench
 	$(OUT)/krepis-bench --json $(OUT)/bench/native.json
+	tests/bench/plot $(OUT)/bench/native.json

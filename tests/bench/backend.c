@@ -71,11 +71,16 @@ static int create_in(const char *directory, const struct krepis_channel_options 
 	return err;
 }
 
+const char *backend_directory(const char *impl)
+{
+	return is_module(impl) ? module_directory() : SHM_DIRECTORY;
+}
+
 int backend_create(struct bench_run *run, const struct krepis_channel_options *options,
 		   struct krepis_channel **out)
 {
 	bool module = is_module(run->what->impl);
-	const char *directory = module ? module_directory() : SHM_DIRECTORY;
+	const char *directory = backend_directory(run->what->impl);
 	struct krepis_status status = { .size = sizeof(status) };
 	int err;
 

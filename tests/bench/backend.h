@@ -14,6 +14,8 @@
 const char *backend_no_module(void);
 /* The same for @impl, which needs the module or not. */
 const char *backend_missing(const char *impl);
+/* The directory by which @impl's channels are chosen, or NULL. */
+const char *backend_directory(const char *impl);
 /* Makes an anonymous channel of the backend that run->what->impl names. */
 int backend_create(struct bench_run *run, const struct krepis_channel_options *options,
 		   struct krepis_channel **out);

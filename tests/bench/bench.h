@@ -11,7 +11,9 @@
  *	suite.c	    cases, rounds	  run.c	     one run: fork, pin, wait
  *	stats.c	    medians, percentiles  backend.c  channels of one backend or the other
  *	report.c    tables, JSON, goals	  link_*.c   implementations that carry messages
- *	trace.c	    the kernel's trace	  s<n>_*.c   scenarios
+ *	trace.c	    the kernel's trace	  broadcast.c one producer, many consumers
+ *	many.c	    channels in a set	  footprint.c what a channel takes
+ *	dispatch.c, frame.c: of S10	  s<n>_*.c    scenarios
  */
 #ifndef KREPIS_BENCH_H
 #define KREPIS_BENCH_H
@@ -27,10 +29,10 @@
 extern "C" {
 #endif
 
-#define BENCH_METRICS		10
+#define BENCH_METRICS		12
 #define BENCH_MAX_ROUNDS	100
 #define BENCH_MAX_CASES		384
-#define BENCH_MAX_RECORDS	4096
+#define BENCH_MAX_RECORDS	8192
 #define BENCH_MAX_SAMPLES	(1U << 18)
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
@@ -77,7 +79,8 @@ void machine_switches(uint64_t *own, uint64_t *forced);
 
 /*
  * Who is compared with whom: a case with a bit in `ours` gets a record for every
- * case with the same bit in `peer`, at the same parameter, or at any with BENCH_ANY_PARAM.
+ * case with the same bit in `peer` at the same parameter, or with BENCH_ANY_PARAM in both
+ * at any, if the variant is the same.
  */
 #define BENCH_GROUP(n)		(1U << (n))
 #define BENCH_ANY_PARAM		(1U << 31)
@@ -91,7 +94,9 @@ struct bench_case {
 	uint32_t flags;
 	uint32_t attach_flags;		/* KREPIS_ATTACH_* */
 	unsigned int batch;		/* messages per publication */
+	unsigned int load;		/* % of what it can do; 0: as fast as it goes */
 	unsigned int max_rounds;	/* 0: as many as asked for */
+	unsigned int patience_s;	/* that a run may take more than others */
 	uint64_t measure_ns;		/* 0: the scenario's */
 	size_t capacity;		/* bytes in flight, as far as it can be told */
 	size_t step;			/* see struct link */
@@ -157,9 +162,23 @@ struct bench_side {
 	uint64_t sleeps;
 	uint64_t ivcsw;
 	uint64_t run_delay_ns;
+	uint64_t cpu_ns;	/* of the messages that count */
 	struct bench_calls calls;
 	char error[160];
 };
+
+/*
+ * A schedule, that both sides know: message i is due at start + i * step. The consumer
+ * writes all but @start, which is the producer's.
+ */
+struct bench_pace {
+	uint64_t start;		/* ticks */
+	uint64_t step;		/* ticks times 2^BENCH_PACE_SHIFT */
+	uint64_t count;		/* messages */
+	uint32_t set;
+} __attribute__((aligned(128)));
+
+#define BENCH_PACE_SHIFT	20
 
 /*
  * One measurement. It lies in memory that parent and sides share: the parent
@@ -173,9 +192,12 @@ struct bench_run {
 	void *data;			/* of the case; the same address on every side */
 	struct link *link;
 
+	struct bench_pace pace;
 	uint32_t ready;
 	uint32_t done;
+	bool impossible;
 	uint64_t wall_ns;
+	uint64_t messages;	/* what the processor time of the sides was for */
 	struct bench_side side[2];
 	double value[BENCH_METRICS];
 	uint32_t sample_count;
@@ -200,6 +222,9 @@ void bench_done(struct bench_run *run, int who);
 void bench_wait_done(struct bench_run *run);
 /* Return: -1, after the message was left for the parent. */
 int bench_error(struct bench_run *run, int who, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same where a limit of the system is the reason: the case is not possible here. */
+int bench_impossible(struct bench_run *run, int who, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* -------------------------------------------------------------------- suites */
@@ -263,14 +288,19 @@ void stats_percentiles(struct bench_run *run, double scale, double *value);
 
 extern const struct bench_scenario s1_latency;
 extern const struct bench_scenario s2_rate;
+extern const struct bench_scenario s3_fixed;
 extern const struct bench_scenario s4_wake;
 extern const struct bench_scenario s5_handover;
+extern const struct bench_scenario s6_broadcast;
 extern const struct bench_scenario s7_triple;
 extern const struct bench_scenario s8_pool;
 extern const struct bench_scenario s9_crc;
-extern const struct bench_scenario s10_batch;
-extern const struct bench_scenario s11_calls;
-extern const struct bench_scenario s12_memory;
+extern const struct bench_scenario s10_founding;
+extern const struct bench_scenario s11_startup;
+extern const struct bench_scenario s12_growth;
+extern const struct bench_scenario s13_batch;
+extern const struct bench_scenario s14_calls;
+extern const struct bench_scenario s15_memory;
 
 #ifdef __cplusplus
 }

@@ -96,6 +96,8 @@ static int link_setup(struct bench_run *run)
 		return bench_error(run, 0, "no memory");
 	link->size = what->param;
 	link->batch = what->batch ? what->batch : 1;
+	link->load = what->load;
+	link->yields = what->transport->features & LINK_THREADS;
 	link->step = what->step;
 	link->capacity = what->capacity;
 	link->duplex = what->side[0] == side_ping;
@@ -165,10 +167,13 @@ static double beyond(uint64_t wakes, uint64_t waits)
  * A side that slept, because the other one was slower or was switched out, is
  * rightly woken once. What is left was called for a peer that was awake.
  */
-void link_finish_calls(struct bench_run *run)
+void link_finish(struct bench_run *run)
 {
 	const struct bench_calls *a = &run->side[0].calls, *b = &run->side[1].calls;
 
+	if (run->messages)
+		run->value[LINK_CPU_NS] = (double)(run->side[0].cpu_ns + run->side[1].cpu_ns) /
+					  (double)run->messages;
 	if (!run->what->transport || !run->what->transport->calls)
 		return;
 	run->value[LINK_WAKES] = (double)(a->wakes + b->wakes);

@@ -26,6 +26,8 @@ struct link {
 	size_t step;		/* from one word that is written and read to the next; 0: all */
 	size_t capacity;	/* bytes in flight */
 	unsigned int batch;
+	unsigned int load;	/* % of what it can do; 0: as fast as it goes */
+	bool yields;		/* not to keep threads of the implementation waiting */
 	bool duplex;		/* both directions are wanted */
 	bool edge;		/* epoll: EPOLLET */
 	uint32_t attach_flags;
@@ -94,7 +96,9 @@ void link_case_rate(struct bench_case *what, const struct transport *transport);
 enum link_metric {
 	LINK_P50, LINK_P90, LINK_P99, LINK_P999, LINK_MAX,	/* latency */
 	LINK_RATE_MSGS = 0, LINK_RATE_BYTES, LINK_NS,		/* rate */
-	LINK_WAKES = 7, LINK_SLEPT, LINK_WAKES_AWAKE,	/* both; see link_finish_calls() */
+	LINK_WAKES = 7, LINK_SLEPT, LINK_WAKES_AWAKE,	/* both; see link_finish() */
+	LINK_CPU_NS,					/* both; see link_finish() */
+	LINK_CAPACITY = 5, LINK_LATEST,			/* fixed rate */
 };
 
 /* Table rows of those last three metrics. */
@@ -104,8 +108,15 @@ enum link_metric {
 	[LINK_SLEPT] = LINK_CALLS("sleeps"),				\
 	[LINK_WAKES_AWAKE] = LINK_CALLS("wakes_while_awake")
 
-/* In the parent: the waking calls of both sides, and how many of them nobody had slept for. */
-void link_finish_calls(struct bench_run *run);
+/* What both sides together took of the processors, for a message. */
+#define LINK_CPU_METRIC							\
+	[LINK_CPU_NS] = { "cpu_ns", "ns", NULL, 1, BENCH_LOWER, BENCH_RECORD }
+
+/*
+ * In the parent: the processor time, the waking calls of both sides, and how many of
+ * them nobody had slept for.
+ */
+void link_finish(struct bench_run *run);
 
 /* The number in a file of /proc/sys; 0 if there is none. */
 long link_limit(const char *path);

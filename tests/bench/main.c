@@ -15,8 +15,9 @@
 #define VM_ROUNDS	8
 
 static const struct bench_scenario *const scenarios[] = {
-	&s1_latency, &s2_rate, &s4_wake, &s5_handover, &s7_triple, &s8_pool, &s9_crc,
-	&s10_batch, &s11_calls, &s12_memory,
+	&s1_latency, &s2_rate, &s3_fixed, &s4_wake, &s5_handover, &s6_broadcast, &s7_triple,
+	&s8_pool, &s9_crc, &s10_founding, &s11_startup, &s12_growth, &s13_batch, &s14_calls,
+	&s15_memory,
 };
 
 static const char usage[] =

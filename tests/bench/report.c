@@ -31,28 +31,28 @@ static unsigned int record_count;
 static const struct bench_goal *goals[BENCH_MAX_CASES];
 static unsigned int goal_count;
 
+static bool same_variant(const struct bench_case *a, const struct bench_case *b)
+{
+	if (!a->variant || !b->variant)
+		return a->variant == b->variant;
+	return !strcmp(a->variant, b->variant);
+}
+
 static bool compared(const struct bench_case *ours, const struct bench_case *peer)
 {
 	uint32_t common = ours->ours & peer->peer;
 
 	if (ours == peer)
 		return false;
-	if (common & BENCH_ANY_PARAM)
+	if ((common & BENCH_ANY_PARAM) && same_variant(ours, peer))
 		return true;
-	return common && ours->param == peer->param;
+	return (common & ~BENCH_ANY_PARAM) && ours->param == peer->param;
 }
 
 /* How many times better ours is: more than 1 is ahead, whatever the sense of the metric. */
 static double better(const struct bench_metric *metric, double ours, double peer)
 {
 	return metric->sense == BENCH_LOWER ? peer / ours : ours / peer;
-}
-
-static bool same_variant(const struct bench_case *a, const struct bench_case *b)
-{
-	if (!a->variant || !b->variant)
-		return a->variant == b->variant;
-	return !strcmp(a->variant, b->variant);
 }
 
 /* A peer by its name, with what sets it apart from what it is compared with. */

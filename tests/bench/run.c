@@ -102,6 +102,17 @@ int bench_error(struct bench_run *run, int who, const char *format, ...)
 	return -1;
 }
 
+int bench_impossible(struct bench_run *run, int who, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(run->side[who].error, sizeof(run->side[who].error), format, args);
+	va_end(args);
+	run->impossible = true;
+	return -1;
+}
+
 static void on_alarm(int signal)
 {
 	(void)signal;
@@ -175,7 +186,8 @@ static bool run_sides(struct bench_run *run, char *why, size_t size)
 
 	/* What stdio holds would be written once more by a child. */
 	fflush(NULL);
-	arm(RUN_TIMEOUT_S + (unsigned int)(run->measure_ns / 1000000000ULL));
+	arm(RUN_TIMEOUT_S + run->what->patience_s +
+	    (unsigned int)(run->measure_ns / 1000000000ULL));
 	for (i = 0; i < sides; i++) {
 		pid[i] = start_side(run, i);
 		if (pid[i] < 0) {

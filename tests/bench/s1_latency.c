@@ -33,7 +33,7 @@ static void s1_list(struct bench_suite *suite)
 static void s1_finish(struct bench_run *run)
 {
 	stats_percentiles(run, 0.5, run->value);
-	link_finish_calls(run);
+	link_finish(run);
 }
 
 static const struct bench_goal s1_goals[] = {
@@ -51,12 +51,14 @@ const struct bench_scenario s1_latency = {
 	.metric = {
 		[LINK_P50] = { "p50", "ns", "p50", 1, BENCH_LOWER,
 			       BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
-		[LINK_P90] = { "p90", "ns", "p90", 1, BENCH_LOWER, BENCH_COLUMN },
+		[LINK_P90] = { "p90", "ns", "p90", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_RECORD },
 		[LINK_P99] = { "p99", "ns", "p99", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_RECORD },
 		[LINK_P999] = { "p99.9", "ns", "p99.9", 1, BENCH_LOWER,
 				BENCH_COLUMN | BENCH_RECORD },
-		[LINK_MAX] = { "max", "ns", "max", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_WORST },
+		[LINK_MAX] = { "max", "ns", "max", 1, BENCH_LOWER,
+			       BENCH_COLUMN | BENCH_RECORD | BENCH_WORST },
 		LINK_CALL_METRICS,
+		LINK_CPU_METRIC,
 	},
 	.list = s1_list,
 	.finish = s1_finish,

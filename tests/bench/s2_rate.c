@@ -80,7 +80,8 @@ const struct bench_scenario s2_rate = {
 		[LINK_RATE_BYTES] = { "bandwidth", "GB/s", "GB/s", 1, BENCH_HIGHER, BENCH_COLUMN },
 		[LINK_NS] = { "time", "ns", "ns each", 1, BENCH_LOWER, BENCH_COLUMN },
 		LINK_CALL_METRICS,
+		LINK_CPU_METRIC,
 	},
 	.list = s2_list,
-	.finish = link_finish_calls,
+	.finish = link_finish,
 };

@@ -165,6 +165,7 @@ static void s4_list(struct bench_suite *suite)
 static void s4_finish(struct bench_run *run)
 {
 	stats_percentiles(run, 1.0, run->value);
+	link_finish(run);
 	if (run->sample_count)
 		run->value[S4_P10] = clock_to_ns(run->sample[run->sample_count / 10]);
 }
@@ -196,6 +197,7 @@ const struct bench_scenario s4_wake = {
 		[LINK_MAX] = { "max", "ns", "max", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_WORST },
 		[S4_IDLE] = { "idle_cpu", "us/s", "idle us/s", 1, BENCH_LOWER,
 			      BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
+		LINK_CPU_METRIC,
 	},
 	.list = s4_list,
 	.finish = s4_finish,

@@ -307,9 +307,10 @@ const struct bench_scenario s5_handover = {
 		[LINK_NS] = { "time", "ns", "ns each", 1, BENCH_LOWER,
 			      BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
 		LINK_CALL_METRICS,
+		LINK_CPU_METRIC,
 	},
 	.list = s5_list,
-	.finish = link_finish_calls,
+	.finish = link_finish,
 	.goals = s5_goals,
 	.goal_count = ARRAY_SIZE(s5_goals),
 };

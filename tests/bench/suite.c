@@ -74,6 +74,11 @@ static void take_round(struct bench_suite *suite, struct bench_row *row, struct 
 		if (verdict == BENCH_DISTURBED && ++row->discarded >= options->rounds)
 			break;
 	}
+	if (verdict == BENCH_FAILED && run->impossible) {
+		row->what.flags |= BENCH_IMPOSSIBLE;
+		row->what.missing = strdup(why);
+		return;
+	}
 	if (verdict == BENCH_FAILED) {
 		row->failed = true;
 		snprintf(row->why, sizeof(row->why), "%s", why);
@@ -121,7 +126,7 @@ static bool for_vm(const char *id)
 {
 	static const char *const patterns[] = {
 		"S1/*/8", "S2/*/64", "S4/*", "S5/*/4096", "S5/*/65536", "S5/*/262144",
-		"S5/*/1048576", "S5/*/4194304", "S7/*", "S10/*", "S11/*", "S12/*",
+		"S5/*/1048576", "S5/*/4194304", "S7/*", "S13/*", "S14/*", "S15/*",
 	};
 	unsigned int i;
 

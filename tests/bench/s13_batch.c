@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * S10: many commands of the module in one submission of io_uring, against as many
+ * S13: many commands of the module in one submission of io_uring, against as many
  * ioctl() calls. "release" is the release of buffers that were received, "wake" is
  * KREPIS_WAKE_SELF: the least that a command can do.
  */
@@ -236,7 +236,7 @@ static const char *no_uring(void)
 }
 #endif
 
-static void s10_add(struct bench_suite *suite, const char *variant, uint32_t group)
+static void s13_add(struct bench_suite *suite, const char *variant, uint32_t group)
 {
 	struct bench_case what = {
 		.impl = "krepis-uring",
@@ -261,24 +261,24 @@ static void s10_add(struct bench_suite *suite, const char *variant, uint32_t gro
 	suite_add(suite, &what);
 }
 
-static void s10_list(struct bench_suite *suite)
+static void s13_list(struct bench_suite *suite)
 {
-	s10_add(suite, "release", RELEASE);
-	s10_add(suite, "wake", WAKE);
+	s13_add(suite, "release", RELEASE);
+	s13_add(suite, "wake", WAKE);
 }
 
-static void s10_finish(struct bench_run *run)
+static void s13_finish(struct bench_run *run)
 {
 	stats_percentiles(run, 1.0, run->value);
 }
 
-static const struct bench_goal s10_goals[] = {
-	{ "S10/krepis-uring/32/release", "p50", "krepis-ioctl", 0.25, true },
-	{ "S10/krepis-uring/32/wake", "p50", "krepis-ioctl", 0.25, true },
+static const struct bench_goal s13_goals[] = {
+	{ "S13/krepis-uring/32/release", "p50", "krepis-ioctl", 0.25, true },
+	{ "S13/krepis-uring/32/wake", "p50", "krepis-ioctl", 0.25, true },
 };
 
-const struct bench_scenario s10_batch = {
-	.name = "S10",
+const struct bench_scenario s13_batch = {
+	.name = "S13",
 	.title = "module: 32 commands in one submission, ns for all",
 	.param_unit = "commands",
 	.measure_ns = 40000000,
@@ -289,8 +289,8 @@ const struct bench_scenario s10_batch = {
 		[LINK_P99] = { "p99", "ns", "p99", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_RECORD },
 		[LINK_MAX] = { "max", "ns", "max", 1, BENCH_LOWER, BENCH_COLUMN | BENCH_WORST },
 	},
-	.list = s10_list,
-	.finish = s10_finish,
-	.goals = s10_goals,
-	.goal_count = ARRAY_SIZE(s10_goals),
+	.list = s13_list,
+	.finish = s13_finish,
+	.goals = s13_goals,
+	.goal_count = ARRAY_SIZE(s13_goals),
 };

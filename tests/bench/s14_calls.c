@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * S11: system calls and events of the module in a hand-over of a buffer, as the
+ * S14: system calls and events of the module in a hand-over of a buffer, as the
  * kernel counts them. "awake": neither side ever waits in the library, it looks again;
  * so there is nobody to wake, and nothing may be called. "waiting": both wait as the
  * library does it, which sleeps when the other side is slow.
@@ -18,7 +18,7 @@
 #define COUNTED		5000
 #define ROUNDS		4	/* a count needs no more */
 
-enum { S11_SYSCALLS, S11_EVENTS, S11_NS };
+enum { S14_SYSCALLS, S14_EVENTS, S14_NS };
 
 static const char awake[] = "awake";
 
@@ -101,7 +101,7 @@ static int side(struct bench_run *run, int who, enum krepis_role role,
 		err = loop(ep, deadline(run), COUNTED);
 	trace_mark();
 	if (who)
-		run->value[S11_NS] = clock_to_ns(clock_ticks() - began) / COUNTED;
+		run->value[S14_NS] = clock_to_ns(clock_ticks() - began) / COUNTED;
 	bench_done(run, who);
 	if (err)
 		return bench_error(run, who, "hand-over: %s", krepis_strerror(err));
@@ -131,15 +131,15 @@ static int side_consume(struct bench_run *run)
 	if (count.marks != 4)
 		return bench_error(run, 1, "the trace has %llu marks instead of 4",
 				   (unsigned long long)count.marks);
-	run->value[S11_SYSCALLS] = (double)count.syscalls / COUNTED;
-	run->value[S11_EVENTS] = (double)count.events / COUNTED;
+	run->value[S14_SYSCALLS] = (double)count.syscalls / COUNTED;
+	run->value[S14_EVENTS] = (double)count.events / COUNTED;
 	if (run->what->variant == awake && count.first[0])
-		fprintf(stderr, "S11/%s/%s: the first call was %s\n", run->what->impl, awake,
+		fprintf(stderr, "S14/%s/%s: the first call was %s\n", run->what->impl, awake,
 			count.first);
 	return 0;
 }
 
-static void s11_add(struct bench_suite *suite, const char *impl, const char *variant)
+static void s14_add(struct bench_suite *suite, const char *impl, const char *variant)
 {
 	struct bench_case what = {
 		.impl = impl,
@@ -158,35 +158,35 @@ static void s11_add(struct bench_suite *suite, const char *impl, const char *var
 	suite_add(suite, &what);
 }
 
-static void s11_list(struct bench_suite *suite)
+static void s14_list(struct bench_suite *suite)
 {
 	const char *const *impl;
 
 	for (impl = backend_impls; *impl; impl++) {
-		s11_add(suite, *impl, awake);
-		s11_add(suite, *impl, "waiting");
+		s14_add(suite, *impl, awake);
+		s14_add(suite, *impl, "waiting");
 	}
 }
 
-static const struct bench_goal s11_goals[] = {
-	{ "S11/krepis-shm/4096/awake", "syscalls", NULL, 0, true },
-	{ "S11/krepis-kmod/4096/awake", "syscalls", NULL, 0, true },
-	{ "S11/krepis-kmod/4096/awake", "events", NULL, 0, true },
+static const struct bench_goal s14_goals[] = {
+	{ "S14/krepis-shm/4096/awake", "syscalls", NULL, 0, true },
+	{ "S14/krepis-kmod/4096/awake", "syscalls", NULL, 0, true },
+	{ "S14/krepis-kmod/4096/awake", "events", NULL, 0, true },
 };
 
-const struct bench_scenario s11_calls = {
-	.name = "S11",
+const struct bench_scenario s14_calls = {
+	.name = "S14",
 	.title = "system calls and events of the module, per hand-over of a buffer",
 	.param_unit = "B",
 	.measure_ns = 40000000,
 	.metric = {
-		[S11_SYSCALLS] = { "syscalls", "calls", "syscalls", 1, BENCH_LOWER,
+		[S14_SYSCALLS] = { "syscalls", "calls", "syscalls", 1, BENCH_LOWER,
 				   BENCH_COLUMN | BENCH_SOLO | BENCH_WORST },
-		[S11_EVENTS] = { "events", "events", "events", 1, BENCH_LOWER,
+		[S14_EVENTS] = { "events", "events", "events", 1, BENCH_LOWER,
 				 BENCH_COLUMN | BENCH_SOLO | BENCH_WORST },
-		[S11_NS] = { "time", "ns", "ns each", 1, BENCH_LOWER, BENCH_COLUMN },
+		[S14_NS] = { "time", "ns", "ns each", 1, BENCH_LOWER, BENCH_COLUMN },
 	},
-	.list = s11_list,
-	.goals = s11_goals,
-	.goal_count = ARRAY_SIZE(s11_goals),
+	.list = s14_list,
+	.goals = s14_goals,
+	.goal_count = ARRAY_SIZE(s14_goals),
 };

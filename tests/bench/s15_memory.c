@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * S12: what an idle channel costs the kernel beside its pages, and an attached
+ * S15: what an idle channel costs the kernel beside its pages, and an attached
  * endpoint, at so many possible consumers. Both are counted over many of them:
  *
  *	charged	   what the kernel counts as its memory for the process's control
@@ -31,8 +31,8 @@
 #define GROUP		"/sys/fs/cgroup/krepis-bench"
 
 enum {
-	S12_CHANNEL_CHARGED, S12_ENDPOINT_CHARGED, S12_MAPPED_CHARGED,
-	S12_CHANNEL_USED, S12_ENDPOINT_USED, S12_MAPPED_USED,
+	S15_CHANNEL_CHARGED, S15_ENDPOINT_CHARGED, S15_MAPPED_CHARGED,
+	S15_CHANNEL_USED, S15_ENDPOINT_USED, S15_MAPPED_USED,
 };
 
 /* Bytes; NAN where the kernel does not tell. */
@@ -182,11 +182,11 @@ static int side_memory(struct bench_run *run)
 
 	prepare();
 	bench_ready(run, 0);
-	err = weigh(run, h, S12_CHANNEL_CHARGED, S12_CHANNEL_USED, make_channels);
+	err = weigh(run, h, S15_CHANNEL_CHARGED, S15_CHANNEL_USED, make_channels);
 	if (!err && module)
-		err = weigh(run, h, S12_ENDPOINT_CHARGED, S12_ENDPOINT_USED, make_endpoints);
+		err = weigh(run, h, S15_ENDPOINT_CHARGED, S15_ENDPOINT_USED, make_endpoints);
 	if (!err)
-		err = weigh(run, h, S12_MAPPED_CHARGED, S12_MAPPED_USED, make_mapped);
+		err = weigh(run, h, S15_MAPPED_CHARGED, S15_MAPPED_USED, make_mapped);
 	bench_done(run, 0);
 	for (i = 0; i < ARRAY_SIZE(h->mapped); i++)
 		krepis_detach(h->mapped[i]);
@@ -207,7 +207,7 @@ static void memory_teardown(struct bench_run *run)
 	rmdir(GROUP);
 }
 
-static void s12_list(struct bench_suite *suite)
+static void s15_list(struct bench_suite *suite)
 {
 	static const uint64_t consumers[] = { 1, 8, 32 };
 	const char *const *impl;
@@ -234,18 +234,18 @@ static void s12_list(struct bench_suite *suite)
 
 #define BYTES(text, title) { text, "bytes", title, 1, BENCH_LOWER, BENCH_COLUMN | BENCH_RECORD }
 
-const struct bench_scenario s12_memory = {
-	.name = "S12",
+const struct bench_scenario s15_memory = {
+	.name = "S15",
 	.title = "the kernel's memory for an idle channel and for an endpoint, bytes each:\n"
 		 "     charged to the control group | used by the machine",
 	.param_unit = "consumers",
 	.metric = {
-		[S12_CHANNEL_CHARGED] = BYTES("channel_charged", "channel"),
-		[S12_ENDPOINT_CHARGED] = BYTES("endpoint_charged", "endpoint"),
-		[S12_MAPPED_CHARGED] = BYTES("mapped_charged", "mapped"),
-		[S12_CHANNEL_USED] = BYTES("channel_used", "| channel"),
-		[S12_ENDPOINT_USED] = BYTES("endpoint_used", "endpoint"),
-		[S12_MAPPED_USED] = BYTES("mapped_used", "mapped"),
+		[S15_CHANNEL_CHARGED] = BYTES("channel_charged", "channel"),
+		[S15_ENDPOINT_CHARGED] = BYTES("endpoint_charged", "endpoint"),
+		[S15_MAPPED_CHARGED] = BYTES("mapped_charged", "mapped"),
+		[S15_CHANNEL_USED] = BYTES("channel_used", "| channel"),
+		[S15_ENDPOINT_USED] = BYTES("endpoint_used", "endpoint"),
+		[S15_MAPPED_USED] = BYTES("mapped_used", "mapped"),
 	},
-	.list = s12_list,
+	.list = s15_list,
 };
