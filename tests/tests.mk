@@ -61,7 +61,7 @@ check:
 check-debug:
 	tools/deps test
 	tools/deps debug
-	$(MAKE) -s all tests kselftest
+	$(MAKE) -s all tests kselftest sandboxtest
 	tests/vm/check-debug
 
 # The main job on the module's channels.
