@@ -34,7 +34,7 @@ struct {
 	__uint(max_entries, SANDBOX_LABELS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, __u64);
 } labels SEC(".maps");
 
 struct {
@@ -91,28 +91,36 @@ const volatile bool can_cast = false;	/* set by who loads */
 			   BPF_CORE_READ(get_, field);					\
 	})
 
-static __always_inline __u32 domain_of(const struct cred *cred)
+static __always_inline __u64 domain_of(const struct cred *cred)
 {
 	__u64 key = (__u64)cred;
-	__u32 *label = bpf_map_lookup_elem(&labels, &key);
+	__u64 *label = bpf_map_lookup_elem(&labels, &key);
 
 	return label ? *label : 0;
 }
 
 /* Of who acts, or for whom it is done. 0: none. */
-static __always_inline __u32 own_domain(void)
+static __always_inline __u64 own_domain(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 
 	return domain_of(task->cred);
 }
 
-/* The domain @id, or NULL: who is in one that is not there may do nothing. */
-static __always_inline struct sandbox_domain *live_domain(__u32 id)
+/* What the table @map has for the domain @id. */
+static __always_inline void *of_domain(void *map, __u64 id)
 {
-	struct sandbox_domain *d = bpf_map_lookup_elem(&domains, &id);
+	__u32 slot = sandbox_slot(id);
 
-	return d && (d->flags & SANDBOX_LIVE) ? d : NULL;
+	return bpf_map_lookup_elem(map, &slot);
+}
+
+/* The domain @id, or NULL: who is in one that is not there may do nothing. */
+static __always_inline struct sandbox_domain *live_domain(__u64 id)
+{
+	struct sandbox_domain *d = of_domain(&domains, id);
+
+	return id && d && d->id == id ? d : NULL;
 }
 
 /* What a denial is, where only complaining is asked for: nothing. */
@@ -122,10 +130,10 @@ static __always_inline int verdict(const struct sandbox_domain *d, int err)
 }
 
 /* An event without its object, or NULL if there is no room. To be submitted. */
-static __always_inline struct sandbox_event *event_begin(__u32 id, struct sandbox_domain *d,
+static __always_inline struct sandbox_event *event_begin(__u64 id, struct sandbox_domain *d,
 							 __u32 kind, __u32 rights)
 {
-	void *ring = bpf_map_lookup_elem(&rings, &id);
+	void *ring = of_domain(&rings, id);
 	struct sandbox_event *e;
 
 	__sync_fetch_and_add(&d->denials, 1);

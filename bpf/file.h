@@ -88,7 +88,8 @@ static __always_inline __u32 roles(const struct file *file)
  */
 static __always_inline int decide_role(const struct file *file)
 {
-	__u32 role = roles(file), id, from;
+	__u32 role = roles(file);
+	__u64 id, from;
 	struct place at;
 	int err = 0;
 
@@ -157,7 +158,7 @@ static __always_inline int guard(struct dentry *dentry)
 {
 	const __u32 op = SANDBOX_OP_PINS;
 	struct sandbox_domain *d;
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	if (!id)
 		return 0;
@@ -198,7 +199,7 @@ static __always_inline int decide_code(const struct path *path)
 {
 	struct place at = { get(struct path, path, dentry), get(struct path, path, mnt) };
 	const __u32 either = SANDBOX_READ | SANDBOX_EXEC;
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	struct sandbox_domain *d;
 	struct walk w = { 0 };
 	void *rules;
@@ -206,7 +207,7 @@ static __always_inline int decide_code(const struct path *path)
 	if (!id)
 		return 0;
 	d = live_domain(id);
-	rules = bpf_map_lookup_elem(&policies, &id);
+	rules = of_domain(&policies, id);
 	if (!d || !rules)
 		return -EACCES;
 	if (walk_up(rules, &at, either, false, &w) && !(w.deny & SANDBOX_EXEC) &&
@@ -222,7 +223,7 @@ static __always_inline int decide_code(const struct path *path)
 static __always_inline int decide_mode(umode_t mode)
 {
 	struct sandbox_domain *d;
-	__u32 id;
+	__u64 id;
 
 	if ((mode & S_IFMT) != S_IFREG || !(mode & (S_ISUID | S_ISGID)))
 		return 0;
@@ -247,9 +248,9 @@ static __always_inline int decide_disk(const struct file *file, __u32 wanted)
 			    get(struct file, file, f_path.mnt) };
 	struct sandbox_rule *all, *own;
 	struct sandbox_key key = { 0 };
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	struct sandbox_domain *d = live_domain(id);
-	void *rules = bpf_map_lookup_elem(&policies, &id);
+	void *rules = of_domain(&policies, id);
 
 	if (!d || !rules)
 		return -EACCES;
@@ -306,7 +307,8 @@ int BPF_PROG(sandbox_path_notify, const struct path *path, __u64 mask, unsigned 
 SEC("lsm/file_receive")
 int BPF_PROG(sandbox_file_receive, struct file *file, int ret)
 {
-	__u32 id = own_domain(), from, role;
+	__u64 id = own_domain(), from;
+	__u32 role;
 	struct place at;
 	int err = 0;
 
@@ -386,7 +388,7 @@ SEC("lsm/bprm_check_security")
 int BPF_PROG(sandbox_bprm_check_security, struct linux_binprm *bprm, int ret)
 {
 	struct place at;
-	__u32 id;
+	__u64 id;
 
 	if (ret)
 		return ret;
@@ -537,7 +539,7 @@ int BPF_PROG(sandbox_path_symlink, const struct path *dir, struct dentry *dentry
 static __always_inline int take_away(const struct path *dir, struct dentry *victim)
 {
 	struct place at = { victim, get(struct path, dir, mnt) };
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	if (!id)
 		return 0;
@@ -563,9 +565,10 @@ int BPF_PROG(sandbox_path_rmdir, const struct path *dir, struct dentry *dentry, 
  */
 static __always_inline int gains(const struct dentry *what, struct place *from, struct place *to)
 {
-	__u32 id = own_domain(), more;
+	__u64 id = own_domain();
+	__u32 more;
 	struct sandbox_domain *d = live_domain(id);
-	void *rules = bpf_map_lookup_elem(&policies, &id);
+	void *rules = of_domain(&policies, id);
 	struct sandbox_key key = { 0 };
 	struct sandbox_rule *own;
 

@@ -62,7 +62,7 @@ static __always_inline bool is_generation(unsigned int cmd)
 static __always_inline int decide_ioctl(const struct file *file, unsigned int cmd)
 {
 	int err = decide_role(file);
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	umode_t type;
 
 	if (err || !id)

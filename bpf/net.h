@@ -92,7 +92,7 @@ static __always_inline bool is_known(int family, int type, int protocol)
 	return false;
 }
 
-static __always_inline int decide_kind(__u32 id, int family, int type, int protocol)
+static __always_inline int decide_kind(__u64 id, int family, int type, int protocol)
 {
 	__u32 sys = family == AF_NETLINK ? SANDBOX_SYS_NETLINK : SANDBOX_SYS_SOCKETS;
 	__u32 kind[3] = { family, type & SOCK_TYPE, protocol };
@@ -109,7 +109,7 @@ static __always_inline int decide_kind(__u32 id, int family, int type, int proto
 SEC("lsm/socket_create")
 int BPF_PROG(sandbox_socket_create, int family, int type, int protocol, int kern, int ret)
 {
-	__u32 id;
+	__u64 id;
 
 	if (ret || kern || is_known(family, type, protocol))
 		return ret;
@@ -123,7 +123,7 @@ int BPF_PROG(sandbox_socket_create, int family, int type, int protocol, int kern
 SEC("lsm/socket_setsockopt")
 int BPF_PROG(sandbox_socket_setsockopt, struct socket *sock, int level, int option, int ret)
 {
-	__u32 id;
+	__u64 id;
 
 	if (ret || !((level == SOL_IP && option == IP_OPTIONS) ||
 		     (level == SOL_IPV6 && (option == IPV6_RTHDR || option == IPV6_2292RTHDR))))
@@ -145,7 +145,7 @@ static __always_inline void ask(void *map, const void *key, struct sandbox_rule 
 	}
 }
 
-static __always_inline int decide_key(__u32 id, struct sandbox_net_key *key)
+static __always_inline int decide_key(__u64 id, struct sandbox_net_key *key)
 {
 	struct sandbox_domain *d = live_domain(id);
 	struct sandbox_rule sum = { 0 };
@@ -154,7 +154,7 @@ static __always_inline int decide_key(__u32 id, struct sandbox_net_key *key)
 
 	if (!d)
 		return -EACCES;
-	net = bpf_map_lookup_elem(&networks, &id);
+	net = of_domain(&networks, id);
 	if (net) {
 		struct sandbox_net_key any = *key;
 
@@ -220,7 +220,8 @@ static __always_inline int decide_address(struct socket *sock, const void *from,
 					  __u32 right, int unspec, bool controlled)
 {
 	struct sandbox_net_key key = { .prefixlen = SANDBOX_NET_BITS, .right = right };
-	__u32 id = own_domain(), *to = (__u32 *)key.address;
+	__u64 id = own_domain();
+	__u32 *to = (__u32 *)key.address;
 	int family;
 	struct sockaddr_in6 a = { 0 };
 
@@ -262,11 +263,11 @@ static __always_inline int decide_address(struct socket *sock, const void *from,
 /* ---------------------------------------------------------------------- UNIX sockets */
 
 /* An abstract name, of @len bytes behind its 0. */
-static __always_inline int decide_name(__u32 id, const void *from, int len)
+static __always_inline int decide_name(__u64 id, const void *from, int len)
 {
 	struct sandbox_name name = { .len = SANDBOX_EVERY };
 	struct sandbox_domain *d = live_domain(id);
-	void *map = bpf_map_lookup_elem(&abstracts, &id);
+	void *map = of_domain(&abstracts, id);
 	struct sandbox_rule sum = { 0 };
 	__u64 bytes = (__u32)len;
 
@@ -294,7 +295,7 @@ static __always_inline int decide_peer(const struct sock *other)
 	const struct unix_sock *u = (const void *)other;
 	struct unix_address *addr;
 	struct place at;
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	if (!id)
 		return 0;
@@ -325,7 +326,7 @@ int BPF_PROG(sandbox_unix_may_send, struct socket *sock, struct socket *other, i
 /* A path is made by mknod; without a name the kernel finds one that nobody has. */
 static __always_inline int decide_own_name(const void *address, int bytes)
 {
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	char first = 1;
 
 	if (!id || bytes < 3)
@@ -358,7 +359,7 @@ SEC("lsm/socket_listen")
 int BPF_PROG(sandbox_socket_listen, struct socket *sock, int backlog, int ret)
 {
 	struct sandbox_net_key key = { .prefixlen = SANDBOX_NET_BITS, .right = SANDBOX_BIND };
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	int family;
 
 	if (ret || !id)

@@ -2,17 +2,19 @@
 /*
  * What the programs in the kernel and the library say to each other about domains.
  *
- * A domain is a number. The credentials of its tasks carry it, and those of their
- * children after them. What a domain allows is a head of global masks, one map of
- * rules for files and one of network addresses, each of them replaced as a whole.
+ * A domain is a number, which no other one gets after it. The credentials of its tasks
+ * carry it, and those of their children after them. What a domain allows is a head of
+ * global masks, one map of rules for files and one of network addresses, each of them
+ * replaced as a whole. They stand in tables, in a slot that is free again when it is gone.
  */
 #ifndef KREPIS_SANDBOX_SHARED_H
 #define KREPIS_SANDBOX_SHARED_H
 
 #include <linux/types.h>
 
-#define SANDBOX_DOMAINS		1024	/* 0 is none */
+#define SANDBOX_DOMAINS		1024	/* at a time; slot 0 is none */
 #define SANDBOX_LABELS		65536	/* credentials at a time */
+#define SANDBOX_LABELS_OF_ONE	16384	/* domain: it leaves some to the others */
 #define SANDBOX_CGROUPS		4096
 #define SANDBOX_DEPTH		256	/* directories and mounts above a file: deeper is denied */
 #define SANDBOX_NAME		64	/* a domain's */
@@ -99,9 +101,8 @@ struct sandbox_name {
 };
 
 /* sandbox_domain.flags */
-#define SANDBOX_LIVE		(1U << 0)
-#define SANDBOX_COMPLAIN	(1U << 1)	/* all that could be allowed is, and told */
-#define SANDBOX_TRANSIENT	(1U << 2)	/* of no use once nobody is in it */
+#define SANDBOX_COMPLAIN	(1U << 0)	/* all that could be allowed is, and told */
+#define SANDBOX_TRANSIENT	(1U << 1)	/* of no use once nobody is in it */
 
 /* sandbox_domain.sys: facilities that a mask of capabilities does not tell apart. */
 #define SANDBOX_SYS_IPC		(1U << 0)	/* System V IPC, and POSIX message queues by name */
@@ -111,24 +112,41 @@ struct sandbox_name {
 
 /**
  * struct sandbox_domain - what holds of all of it
+ * @id:		of the domain; 0: there is none
+ * @serial:	of those that had the slot
+ * @labels:	credentials in it, counted by the kernel
  * @caps:	capabilities that may be used if the task has them, 1ULL << CAP_...
  * @made_ns:	CLOCK_BOOTTIME
  * @denials:	counted by the kernel
  * @lost:	events that found no room
  */
 struct sandbox_domain {
+	__u64 id;
+	__u64 serial;
 	char name[SANDBOX_NAME];
 	__u32 flags;
 	__u32 sys;
+	__u64 labels;
 	__u64 caps;
 	__u64 made_ns;
 	__u64 denials;
 	__u64 lost;
 };
 
+/* A domain's number, and where it stands. */
+static inline __u64 sandbox_id(__u64 serial, __u32 slot)
+{
+	return serial * SANDBOX_DOMAINS + slot;
+}
+
+static inline __u32 sandbox_slot(__u64 id)
+{
+	return id % SANDBOX_DOMAINS;
+}
+
 /* The policy as it was given, in pieces, for who wants to see it. */
 struct sandbox_text_key {
-	__u32 domain;
+	__u32 slot;
 	__u32 piece;
 };
 
@@ -141,7 +159,7 @@ struct sandbox_text {
 };
 
 /* Of another number: neither reads the other's maps. */
-#define SANDBOX_ABI		1
+#define SANDBOX_ABI		2
 
 enum sandbox_kind {
 	SANDBOX_ON_FILE = 1,	/* object: its names up to the root, each with its 0 */

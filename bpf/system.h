@@ -16,7 +16,7 @@ int BPF_PROG(sandbox_capable, const struct cred *cred, void *ns, int cap, unsign
 	     int ret)
 {
 	struct sandbox_domain *d;
-	__u32 id;
+	__u64 id;
 
 	if (ret)
 		return ret;
@@ -64,7 +64,7 @@ int sandbox_perf_event_open(void *ctx)
 SEC("lsm/uring_override_creds")
 int BPF_PROG(sandbox_uring_override_creds, const struct cred *new, int ret)
 {
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	return ret || domain_of(new) == id ? ret : forbid(SANDBOX_OP_IO_URING);
 }

@@ -20,42 +20,57 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SANDBOX_CGROUPS);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, __u64);
 } cgroups SEC(".maps");
 
 /* --------------------------------------------------------------------------- labels */
 
-static __always_inline int label(const struct cred *cred, __u32 id)
+/* Credentials that have no label get that of the domain @id, if it is there still. */
+static __always_inline int put_label(const struct cred *cred, __u64 id)
 {
+	struct sandbox_domain *d = live_domain(id);
 	__u64 key = (__u64)cred;
+	int err;
 
-	return bpf_map_update_elem(&labels, &key, &id, BPF_ANY) ? -ENOMEM : 0;
+	if (!d)
+		return -EINVAL;
+	/* Two that are here at once may have a few more. */
+	if (d->labels >= SANDBOX_LABELS_OF_ONE)
+		return -ENOMEM;
+	err = bpf_map_update_elem(&labels, &key, &id, BPF_NOEXIST);
+	if (!err)
+		__sync_fetch_and_add(&d->labels, 1);
+	return err;
+}
+
+static __always_inline void unlabel(const struct cred *cred)
+{
+	__u64 key = (__u64)cred, id = domain_of(cred);
+	struct sandbox_domain *d;
+
+	if (!id || bpf_map_delete_elem(&labels, &key))
+		return;
+	d = live_domain(id);
+	if (d)
+		__sync_fetch_and_sub(&d->labels, 1);
 }
 
 /*
- * That of an earlier life, if cred_free() could not: 6.1 does not wait where an interrupt
- * came in the middle of another change. Or somebody is taken for who was there before.
+ * Those of an earlier life may have left theirs, if cred_free() could not: 6.1 does not wait
+ * where an interrupt came in the middle of another change. Or somebody is taken for who was
+ * there before.
  */
-static __always_inline void unlabel(const struct cred *cred)
+static __always_inline int label(const struct cred *cred, __u64 id)
 {
-	__u64 key = (__u64)cred;
-
-	if (domain_of(cred))
-		bpf_map_delete_elem(&labels, &key);
+	unlabel(cred);
+	return id && put_label(cred, id) ? -ENOMEM : 0;
 }
 
 SEC("lsm/cred_prepare")
 int BPF_PROG(sandbox_cred_prepare, struct cred *new, const struct cred *old, unsigned int gfp,
 	     int ret)
 {
-	__u32 id = domain_of(old);
-
-	if (ret)
-		return ret;
-	if (id)
-		return label(new, id);
-	unlabel(new);
-	return 0;
+	return ret ? : label(new, domain_of(old));
 }
 
 /*
@@ -66,59 +81,44 @@ int BPF_PROG(sandbox_cred_prepare, struct cred *new, const struct cred *old, uns
 SEC("lsm/cred_alloc_blank")
 int BPF_PROG(sandbox_cred_alloc_blank, struct cred *cred, unsigned int gfp, int ret)
 {
-	__u32 id = own_domain();
-
-	if (ret)
-		return ret;
-	if (id)
-		return label(cred, id);
-	unlabel(cred);
-	return 0;
+	return ret ? : label(cred, own_domain());
 }
 
 /* The parent puts it on, and stays where it is. */
 SEC("lsm/cred_transfer")
 int BPF_PROG(sandbox_cred_transfer, struct cred *new, const struct cred *old)
 {
-	__u32 id = domain_of(old);
+	__u64 id = domain_of(old);
 
-	if (id && id != domain_of(new))
+	if (id != domain_of(new))
 		label(new, id);
-	else if (!id)
-		unlabel(new);
 	return 0;
 }
 
 SEC("lsm/cred_free")
 int BPF_PROG(sandbox_cred_free, struct cred *cred)
 {
-	__u64 key = (__u64)cred;
-
-	bpf_map_delete_elem(&labels, &key);
+	unlabel(cred);
 	return 0;
 }
 
 /* Run by who enters, for itself. */
 SEC("syscall")
-int sandbox_enter(__u32 *id)
+int sandbox_enter(__u64 *id)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	__u64 key = (__u64)task->cred;
-	__u32 to = *id;
 
-	if (!live_domain(to))
-		return -EINVAL;
-	return bpf_map_update_elem(&labels, &key, &to, BPF_NOEXIST);
+	return put_label(task->cred, *id);
 }
 
 /* The domain of the nearest control group that has one. */
-static __always_inline __u32 domain_of_cgroup(void)
+static __always_inline __u64 domain_of_cgroup(void)
 {
-	__u32 id = 0;
+	__u64 id = 0;
 
 	for (int level = 1; level < CGROUP_LEVELS; level++) {
 		__u64 cgroup = bpf_get_current_ancestor_cgroup_id(level);
-		__u32 *found;
+		__u64 *found;
 
 		if (!cgroup)
 			break;
@@ -132,7 +132,7 @@ static __always_inline __u32 domain_of_cgroup(void)
 SEC("lsm/bprm_creds_for_exec")
 int BPF_PROG(sandbox_bprm_creds_for_exec, struct linux_binprm *bprm, int ret)
 {
-	__u32 id;
+	__u64 id;
 
 	if (ret || own_domain())
 		return ret;
@@ -143,7 +143,7 @@ int BPF_PROG(sandbox_bprm_creds_for_exec, struct linux_binprm *bprm, int ret)
 /* ----------------------------------------------------------------- what is refused */
 
 /* Whether what the domain @id must not do is refused: not if it only complains. */
-static __always_inline int refuse(__u32 id, __u32 op, int err)
+static __always_inline int refuse(__u64 id, __u32 op, int err)
 {
 	struct sandbox_domain *d = live_domain(id);
 
@@ -156,7 +156,7 @@ static __always_inline int refuse(__u32 id, __u32 op, int err)
 /* As @refuse, but nobody learns to do without: it would undo the sandbox. */
 static __always_inline int forbid(__u32 op)
 {
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	if (!id)
 		return 0;
@@ -166,7 +166,7 @@ static __always_inline int forbid(__u32 op)
 
 static __always_inline int refuse_unless(__u32 sys, __u32 op, int err)
 {
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 	struct sandbox_domain *d;
 
 	if (!id)
@@ -189,7 +189,7 @@ SEC("lsm/bprm_creds_from_file")
 int BPF_PROG(sandbox_bprm_creds_from_file, struct linux_binprm *bprm, struct file *file, int ret)
 {
 	const struct cred *old, *new;
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	if (ret || !id)
 		return ret;
@@ -206,7 +206,8 @@ int BPF_PROG(sandbox_bprm_creds_from_file, struct linux_binprm *bprm, struct fil
 static __always_inline int reach(const struct task_struct *task, __u32 op, bool quiet)
 {
 	struct sandbox_domain *d;
-	__u32 id = own_domain(), pid;
+	__u64 id = own_domain();
+	__u32 pid;
 
 	if (!id || domain_of(BPF_CORE_READ(task, real_cred)) == id)
 		return 0;
@@ -286,7 +287,7 @@ static __always_inline int own_number(void)
 SEC("lsm/file_fcntl")
 int BPF_PROG(sandbox_file_fcntl, struct file *file, unsigned int cmd, unsigned long arg, int ret)
 {
-	__u32 id;
+	__u64 id;
 
 	if (ret || (cmd != F_SETOWN && cmd != F_SETOWN_EX))
 		return ret;

@@ -196,7 +196,7 @@ static long spell(__u32 i, struct spelling *s)
 	return climb(&s->at) != ABOVE;
 }
 
-static __always_inline int tell_file(__u32 id, struct sandbox_domain *d, const struct place *at,
+static __always_inline int tell_file(__u64 id, struct sandbox_domain *d, const struct place *at,
 				     __u32 rights, int err)
 {
 	struct spelling s = { .at = *at };
@@ -212,10 +212,10 @@ static __always_inline int tell_file(__u32 id, struct sandbox_domain *d, const s
 /* ------------------------------------------------------------------------ decisions */
 
 /* All of @wanted, at @at, in the domain @id. */
-static __always_inline int decide_for(__u32 id, const struct place *at, __u32 wanted, bool above)
+static __always_inline int decide_for(__u64 id, const struct place *at, __u32 wanted, bool above)
 {
 	struct sandbox_domain *d = live_domain(id);
-	void *rules = bpf_map_lookup_elem(&policies, &id);
+	void *rules = of_domain(&policies, id);
 	__u32 lacks;
 
 	if (!d || !rules)
@@ -229,7 +229,7 @@ static __always_inline int decide_for(__u32 id, const struct place *at, __u32 wa
 static __always_inline int decide(struct vfsmount *mnt, struct dentry *dentry, __u32 wanted)
 {
 	struct place at = { dentry, mnt };
-	__u32 id = own_domain();
+	__u64 id = own_domain();
 
 	return id ? decide_for(id, &at, wanted, false) : 0;
 }

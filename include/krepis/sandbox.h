@@ -174,7 +174,8 @@ KREPIS_SANDBOX_API int krepis_sandbox_unload(void);
 #define KREPIS_DOMAIN_COMPLAIN	(1U << 0)	/* allow everything, and tell what was not */
 /*
  * To be removed by whoever makes another one, if nobody is in it KREPIS_DOMAIN_TRANSIENT_S
- * seconds after it was made: whoever made it may be killed before he removes it.
+ * seconds after it was made: whoever made it may be killed before he removes it. One that
+ * has a control group stays.
  */
 #define KREPIS_DOMAIN_TRANSIENT	(1U << 1)
 #define KREPIS_DOMAIN_TRANSIENT_S 10
@@ -233,7 +234,7 @@ KREPIS_SANDBOX_API int krepis_domain_policy(struct krepis_domain *domain,
  * PR_SET_NO_NEW_PRIVS too.
  *
  * Errors: -EBUSY it is in a domain; -ENOENT the domain was removed; -ENOMEM too many
- * credentials are in domains; -EPERM.
+ * credentials are in domains, or in this one; -EPERM.
  */
 KREPIS_SANDBOX_API int krepis_domain_enter(struct krepis_domain *domain);
 
@@ -251,13 +252,14 @@ KREPIS_SANDBOX_API int krepis_domain_add_cgroup(struct krepis_domain *domain, co
 
 /**
  * struct krepis_domain_info - of a domain
+ * @id:       no other domain gets it, as long as the programs are loaded
  * @complain: KREPIS_DOMAIN_COMPLAIN
  * @denials:  since it was created
  * @lost:     of them, those of which nobody can be told, because nobody read them in time
  */
 struct krepis_domain_info {
 	char name[KREPIS_DOMAIN_NAME_MAX + 1];
-	uint32_t id;
+	uint64_t id;
 	uint32_t complain;
 	uint64_t denials;
 	uint64_t lost;

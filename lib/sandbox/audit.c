@@ -269,14 +269,15 @@ static int on_event(void *ctx, void *data, size_t size)
 }
 
 /* The ring of the domain @id. */
-static int open_ring(uint32_t id)
+static int open_ring(uint64_t id)
 {
+	uint32_t slot = sandbox_slot(id);
 	int fd = sandbox_object("rings"), ring = -1;
 	__u32 number;
 
 	if (fd < 0)
 		return fd;
-	if (!bpf_map_lookup_elem(fd, &id, &number))
+	if (!bpf_map_lookup_elem(fd, &slot, &number))
 		ring = bpf_map_get_fd_by_id(number);
 	if (ring < 0)
 		ring = sandbox_fail(errno, "the events of the domain: %s", strerror(errno));
@@ -304,6 +305,10 @@ KREPIS_SANDBOX_API int krepis_audit_open(struct krepis_domain *domain,
 		err = audit->events;
 		goto err_free;
 	}
+	/* That of the next domain in the slot? */
+	err = krepis_domain_query(domain, &info);
+	if (err)
+		goto err_close;
 	audit->ring = ring_buffer__new(audit->events, on_event, audit, NULL);
 	if (!audit->ring) {
 		err = sandbox_fail(errno, "the events of the domain: %s", strerror(errno));

@@ -4,8 +4,8 @@
  *
  * The table of domains is mapped. Only who has the lock writes it, by a mapping of its own,
  * which a child does not inherit: it may be about to enter a domain. The counters are
- * the kernel's. SANDBOX_LIVE is set last and taken first: in between, who is in the domain
- * may do nothing.
+ * the kernel's. The number is set last and taken first: in between, who is in the domain may
+ * do nothing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ struct krepis_domain {
 	const struct sandbox_domain *table;
 	struct sandbox_domain *head;
 	int enter;
-	uint32_t id;
+	uint64_t id;
 	char name[SANDBOX_NAME];
 };
 
@@ -62,17 +62,19 @@ static void unmap_table(const struct sandbox_domain *table)
 	munmap((void *)table, TABLE_BYTES);
 }
 
-static bool is_live(const struct sandbox_domain *d)
+static uint64_t id_of(const struct sandbox_domain *d)
 {
 	/* Pairs with the release in create_locked(): with it the name is there. */
-	return __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE) & SANDBOX_LIVE;
+	return __atomic_load_n(&d->id, __ATOMIC_ACQUIRE);
 }
 
 /* The number of the domain @name; 0: there is none. */
-static uint32_t find(const struct sandbox_domain *table, const char *name)
+static uint64_t find(const struct sandbox_domain *table, const char *name)
 {
-	for (uint32_t id = 1; id < SANDBOX_DOMAINS; id++) {
-		if (is_live(&table[id]) && !strncmp(table[id].name, name, SANDBOX_NAME))
+	for (uint32_t slot = 1; slot < SANDBOX_DOMAINS; slot++) {
+		uint64_t id = id_of(&table[slot]);
+
+		if (id && !strncmp(table[slot].name, name, SANDBOX_NAME))
 			return id;
 	}
 	return 0;
@@ -84,65 +86,43 @@ static int gone(const char *name)
 }
 
 /* Writes @value, a descriptor, into the table of maps @name. */
-static int put_map(const char *name, uint32_t id, int value)
+static int put_map(const char *name, uint32_t slot, int value)
 {
 	int fd = sandbox_object(name), err = 0;
 
 	if (fd < 0)
 		return fd;
-	if (bpf_map_update_elem(fd, &id, &value, BPF_ANY))
+	if (bpf_map_update_elem(fd, &slot, &value, BPF_ANY))
 		err = sandbox_fail(errno, "%s of the domain: %s", name, strerror(errno));
 	close(fd);
 	return err;
 }
 
-static void drop_map(const char *name, uint32_t id)
+static void drop_map(const char *name, uint32_t slot)
 {
 	int fd = sandbox_object(name);
 
 	if (fd < 0)
 		return;
-	bpf_map_delete_elem(fd, &id);
+	bpf_map_delete_elem(fd, &slot);
 	close(fd);
 }
 
 /* ---------------------------------------------------------------------------- creating */
 
-/* In @taken, the numbers that stand in the map @name. */
-static int mark(const char *name, uint8_t *taken)
+/* 0: there is none. */
+static uint32_t free_slot(const struct sandbox_domain *table)
 {
-	__u64 key, *before = NULL;
-	int fd = sandbox_object(name);
-	uint32_t id;
-
-	if (fd < 0)
-		return fd;
-	while (!bpf_map_get_next_key(fd, before, &key)) {
-		before = &key;
-		if (!bpf_map_lookup_elem(fd, &key, &id) && id < SANDBOX_DOMAINS)
-			taken[id] = 1;
-	}
-	close(fd);
-	return 0;
-}
-
-/*
- * A number that nobody has: neither a domain, nor credentials of one that was removed, which
- * may do nothing, and must not come into another one with its number.
- */
-static uint32_t free_number(const struct sandbox_domain *table, const uint8_t *taken)
-{
-	uint32_t id;
-
-	for (id = 1; id < SANDBOX_DOMAINS; id++)
-		if (!taken[id] && !is_live(&table[id]))
-			return id;
+	for (uint32_t slot = 1; slot < SANDBOX_DOMAINS; slot++)
+		if (!id_of(&table[slot]))
+			return slot;
 	return 0;
 }
 
 /* The three maps of a domain, then what its head says of it. Never more than old and new. */
 static int put_policy(struct krepis_domain *domain, const struct krepis_policy *policy)
 {
+	const uint32_t slot = sandbox_slot(domain->id);
 	struct sandbox_compiled c;
 	char *text;
 	int err = krepis_policy_format(policy, &text);
@@ -152,13 +132,13 @@ static int put_policy(struct krepis_domain *domain, const struct krepis_policy *
 	err = sandbox_compile(policy, &c);
 	if (err)
 		goto out_text;
-	err = sandbox_put_text(domain->id, text);
+	err = sandbox_put_text(slot, text);
 	if (!err)
-		err = put_map("policies", domain->id, c.rules);
+		err = put_map("policies", slot, c.rules);
 	if (!err)
-		err = put_map("networks", domain->id, c.addresses);
+		err = put_map("networks", slot, c.addresses);
 	if (!err)
-		err = put_map("abstracts", domain->id, c.names);
+		err = put_map("abstracts", slot, c.names);
 	if (!err) {
 		__atomic_store_n(&domain->head->caps, c.caps, __ATOMIC_RELAXED);
 		__atomic_store_n(&domain->head->sys, c.sys, __ATOMIC_RELAXED);
@@ -169,23 +149,23 @@ out_text:
 	return err;
 }
 
-static int put_ring(uint32_t id)
+static int put_ring(uint32_t slot)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "krepis_events", 0, 0, SANDBOX_EVENTS, NULL);
 	int err;
 
 	if (fd < 0)
 		return sandbox_fail(errno, "a buffer for events: %s", strerror(errno));
-	err = put_map("rings", id, fd);
+	err = put_map("rings", slot, fd);
 	close(fd);
 	return err;
 }
 
-static void drop_cgroups(uint32_t id)
+static void drop_cgroups(uint64_t id)
 {
 	__u64 key, before, *from = NULL;
 	int fd = sandbox_object("cgroups");
-	uint32_t of;
+	uint64_t of;
 
 	if (fd < 0)
 		return;
@@ -200,16 +180,19 @@ static void drop_cgroups(uint32_t id)
 	close(fd);
 }
 
-static void drop_all(struct sandbox_domain *head, uint32_t id)
+/* Waits for all who decide at the moment, as whoever changes a table of maps. */
+static void drop_all(struct sandbox_domain *head, uint32_t slot)
 {
+	const uint64_t id = head->id;
+
 	/* Nobody may do anything from here on; the rest is in no order with it. */
-	__atomic_store_n(&head->flags, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&head->id, 0, __ATOMIC_RELAXED);
 	drop_cgroups(id);
-	drop_map("policies", id);
-	drop_map("networks", id);
-	drop_map("abstracts", id);
-	drop_map("rings", id);
-	sandbox_drop_text(id);
+	drop_map("policies", slot);
+	drop_map("networks", slot);
+	drop_map("abstracts", slot);
+	drop_map("rings", slot);
+	sandbox_drop_text(slot);
 }
 
 static uint64_t boot_ns(void)
@@ -221,16 +204,17 @@ static uint64_t boot_ns(void)
 }
 
 /* Those that their makers would have removed, had they not been killed. */
-static void drop_left_behind(struct sandbox_domain *table, const uint8_t *taken)
+static void drop_left_behind(struct sandbox_domain *table)
 {
 	const uint64_t now = boot_ns();
 
-	for (uint32_t id = 1; id < SANDBOX_DOMAINS; id++) {
-		struct sandbox_domain *head = &table[id];
+	for (uint32_t slot = 1; slot < SANDBOX_DOMAINS; slot++) {
+		struct sandbox_domain *head = &table[slot];
 
-		if (is_live(head) && head->flags & SANDBOX_TRANSIENT && !taken[id] &&
-		    now - head->made_ns > LEFT_BEHIND_NS)
-			drop_all(head, id);
+		if (head->id && head->flags & SANDBOX_TRANSIENT &&
+		    now - head->made_ns > LEFT_BEHIND_NS &&
+		    !__atomic_load_n(&head->labels, __ATOMIC_RELAXED))
+			drop_all(head, slot);
 	}
 }
 
@@ -293,7 +277,7 @@ static int locked(struct krepis_domain *domain, action_t action, const void *arg
 	table = map_table(PROT_READ | PROT_WRITE);
 	err = -EPERM;
 	if (table) {
-		domain->head = &table[domain->id];
+		domain->head = &table[sandbox_slot(domain->id)];
 		err = action(domain, arg);
 		domain->head = NULL;
 		unmap_table(table);
@@ -316,35 +300,40 @@ static uint32_t head_flags(uint32_t flags)
 static int create_locked(struct krepis_domain *domain, const void *arg)
 {
 	const struct creation *creation = arg;
-	struct sandbox_domain *head = domain->head;	/* of number 0 */
-	uint8_t taken[SANDBOX_DOMAINS] = { 0 };
+	struct sandbox_domain *head = domain->head;	/* of slot 0 */
+	uint64_t serial;
+	uint32_t slot;
 	int err;
 
-	err = mark("labels", taken) ? : mark("cgroups", taken);
-	if (err)
-		return err;
-	drop_left_behind(head, taken);
+	drop_left_behind(head);
 	if (find(domain->table, domain->name))
 		return sandbox_fail(EEXIST, "there is a domain '%s' already: take another name, or "
 				    "krepis policy rm %s", domain->name, domain->name);
-	domain->id = free_number(domain->table, taken);
-	if (!domain->id)
-		return sandbox_fail(ENOSPC, "there are %d domains already, or tasks that were in some: "
-				    "krepis policy ls", SANDBOX_DOMAINS - 1);
-	head += domain->id;
-	domain->head = head;
-	memset(head, 0, sizeof(*head));
+	slot = free_slot(domain->table);
+	if (!slot)
+		return sandbox_fail(ENOSPC, "there are %d domains already: krepis policy ls",
+				    SANDBOX_DOMAINS - 1);
+	head += slot;
+	/* Waits: nobody counts in the head any more for the domain that was here before. */
+	err = put_ring(slot);
+	if (err)
+		return err;
+	serial = head->serial + 1;
+	*head = (struct sandbox_domain){
+		.serial = serial,
+		.flags = head_flags(creation->flags),
+		.made_ns = boot_ns(),
+	};
 	memcpy(head->name, domain->name, sizeof(head->name));
-	head->made_ns = boot_ns();
-	err = put_ring(domain->id);
-	if (!err)
-		err = put_policy(domain, creation->policy);
+	domain->head = head;
+	domain->id = sandbox_id(serial, slot);
+	err = put_policy(domain, creation->policy);
 	if (err) {
-		drop_all(head, domain->id);
+		drop_all(head, slot);
 		return err;
 	}
-	/* Pairs with the acquire in is_live(). */
-	__atomic_store_n(&head->flags, SANDBOX_LIVE | head_flags(creation->flags), __ATOMIC_RELEASE);
+	/* Pairs with the acquire in id_of(). */
+	__atomic_store_n(&head->id, domain->id, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -393,12 +382,15 @@ KREPIS_SANDBOX_API int krepis_domain_open(const char *name, struct krepis_domain
 
 /* ---------------------------------------------------------------------------- changing */
 
-/* Whether it is still the one that was opened, and not another one with its number. */
+static const struct sandbox_domain *entry(const struct krepis_domain *domain)
+{
+	return &domain->table[sandbox_slot(domain->id)];
+}
+
+/* Whether it is there still. */
 static int check(const struct krepis_domain *domain)
 {
-	const struct sandbox_domain *head = &domain->table[domain->id];
-
-	return is_live(head) && !strcmp(head->name, domain->name) ? 0 : gone(domain->name);
+	return id_of(entry(domain)) == domain->id ? 0 : gone(domain->name);
 }
 
 static int remove_locked(struct krepis_domain *domain, const void *arg)
@@ -406,7 +398,7 @@ static int remove_locked(struct krepis_domain *domain, const void *arg)
 	int err = check(domain);
 
 	if (!err)
-		drop_all(domain->head, domain->id);
+		drop_all(domain->head, sandbox_slot(domain->id));
 	return err;
 }
 
@@ -428,7 +420,7 @@ KREPIS_SANDBOX_API int krepis_domain_set(struct krepis_domain *domain,
 
 static int text_locked(struct krepis_domain *domain, const void *arg)
 {
-	return check(domain) ? : sandbox_get_text(domain->id, (char **)arg);
+	return check(domain) ? : sandbox_get_text(sandbox_slot(domain->id), (char **)arg);
 }
 
 KREPIS_SANDBOX_API int krepis_domain_policy(struct krepis_domain *domain,
@@ -454,7 +446,7 @@ KREPIS_SANDBOX_API int krepis_domain_policy(struct krepis_domain *domain,
 KREPIS_SANDBOX_API int krepis_domain_query(struct krepis_domain *domain,
 					   struct krepis_domain_info *info)
 {
-	const struct sandbox_domain *head = &domain->table[domain->id];
+	const struct sandbox_domain *head = entry(domain);
 	int err = check(domain);
 
 	if (err)
@@ -484,10 +476,11 @@ KREPIS_SANDBOX_API int krepis_domain_each(int (*f)(void *arg, const struct krepi
 	domain.table = map_table(PROT_READ);
 	if (!domain.table)
 		return -EPERM;
-	for (domain.id = 1; !ret && domain.id < SANDBOX_DOMAINS; domain.id++) {
-		if (!is_live(&domain.table[domain.id]))
+	for (uint32_t slot = 1; !ret && slot < SANDBOX_DOMAINS; slot++) {
+		domain.id = id_of(&domain.table[slot]);
+		if (!domain.id)
 			continue;
-		memcpy(domain.name, domain.table[domain.id].name, sizeof(domain.name));
+		memcpy(domain.name, domain.table[slot].name, sizeof(domain.name));
 		if (!krepis_domain_query(&domain, &info))
 			ret = f(arg, &info);
 	}
@@ -499,7 +492,7 @@ KREPIS_SANDBOX_API int krepis_domain_each(int (*f)(void *arg, const struct krepi
 
 KREPIS_SANDBOX_API int krepis_domain_enter(struct krepis_domain *domain)
 {
-	uint32_t id = domain->id;
+	uint64_t id = domain->id;
 	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &id, .ctx_size_in = sizeof(id));
 	int err = check(domain);
 
@@ -516,13 +509,14 @@ KREPIS_SANDBOX_API int krepis_domain_enter(struct krepis_domain *domain)
 	case EEXIST:
 		return sandbox_fail(EBUSY, "this process is in a domain already");
 	}
-	return sandbox_fail(ENOMEM, "too many processes are in domains (%d credentials)", SANDBOX_LABELS);
+	return sandbox_fail(ENOMEM, "too many processes are in domains, or in this one (%d and %d "
+			    "credentials)", SANDBOX_LABELS, SANDBOX_LABELS_OF_ONE);
 }
 
 static int cgroup_locked(struct krepis_domain *domain, const void *arg)
 {
 	int fd, err = check(domain);
-	uint32_t id;
+	uint64_t id;
 
 	if (err)
 		return err;
@@ -534,6 +528,8 @@ static int cgroup_locked(struct krepis_domain *domain, const void *arg)
 	else if (bpf_map_update_elem(fd, arg, &domain->id, BPF_ANY))
 		err = sandbox_fail(ENOSPC, "too many control groups have a domain (%d)",
 				   SANDBOX_CGROUPS);
+	if (!err)	/* somebody may come at any time */
+		__atomic_fetch_and(&domain->head->flags, ~SANDBOX_TRANSIENT, __ATOMIC_RELAXED);
 	close(fd);
 	return err;
 }

@@ -27,10 +27,10 @@ int sandbox_object(const char *name);
 /* Nobody else makes, changes or ends a domain meanwhile. Return: a descriptor to close, or an error */
 int sandbox_lock(void);
 
-/* The text of the policy of the domain @id. Who has the lock changes it. @out: to be freed */
-int sandbox_put_text(__u32 id, const char *text);
-int sandbox_get_text(__u32 id, char **out);
-void sandbox_drop_text(__u32 id);
+/* The text of the policy of the domain in @slot. Who has the lock changes it. @out: to be freed */
+int sandbox_put_text(__u32 slot, const char *text);
+int sandbox_get_text(__u32 slot, char **out);
+void sandbox_drop_text(__u32 slot);
 
 /**
  * struct sandbox_compiled - a policy, as the kernel wants it

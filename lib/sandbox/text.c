@@ -9,9 +9,9 @@
 #include <bpf/bpf.h>
 #include "internal.h"
 
-int sandbox_put_text(uint32_t id, const char *text)
+int sandbox_put_text(uint32_t slot, const char *text)
 {
-	struct sandbox_text_key key = { .domain = id };
+	struct sandbox_text_key key = { .slot = slot };
 	size_t bytes = strlen(text), done = 0;
 	struct sandbox_text *t;
 	int fd = sandbox_object("texts"), err = 0;
@@ -41,9 +41,9 @@ int sandbox_put_text(uint32_t id, const char *text)
 	return err;
 }
 
-void sandbox_drop_text(uint32_t id)
+void sandbox_drop_text(uint32_t slot)
 {
-	struct sandbox_text_key key = { .domain = id };
+	struct sandbox_text_key key = { .slot = slot };
 	int fd = sandbox_object("texts");
 
 	if (fd < 0)
@@ -53,9 +53,9 @@ void sandbox_drop_text(uint32_t id)
 	close(fd);
 }
 
-int sandbox_get_text(uint32_t id, char **out)
+int sandbox_get_text(uint32_t slot, char **out)
 {
-	struct sandbox_text_key key = { .domain = id };
+	struct sandbox_text_key key = { .slot = slot };
 	size_t bytes = 0, done = 0;
 	char *text = NULL;
 	struct sandbox_text *t = malloc(sizeof(*t));

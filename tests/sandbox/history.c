@@ -360,8 +360,8 @@ TEST_F(tree, no_program_outside_is_asked_for_a_key)
 			       KEY_SPEC_PROCESS_KEYRING)));
 }
 
-/* Has as many credentials as there are labels, each held by a file. */
-static int take_all_labels(void)
+/* Has as many credentials as a domain may have, each held by a file. */
+static int take_all_labels(const char *unused)
 {
 	struct rlimit many = { 100000, 100000 };
 	int i;
@@ -407,7 +407,7 @@ static int read_in_session(const char *path, bool full)
 	pid = child();
 	if (!pid)
 		_exit(give_session(ready[1], go[0]));
-	if (read(ready[0], &byte, 1) != 1 || (full && take_all_labels()) ||
+	if (read(ready[0], &byte, 1) != 1 || (full && take_all_labels(NULL)) ||
 	    write(go[1], &byte, 1) != 1)
 		return -ENOTUNIQ;
 	given = reap(pid);
@@ -457,6 +457,18 @@ TEST_F(tree, a_child_of_who_is_outside_is_in_it)
 	refused(EACCES, d, by_sibling(X "/f"));
 	allowed(d, by_sibling(A "/f"));
 	allowed(NULL, by_sibling(X "/f"));
+}
+
+TEST_F(tree, who_takes_all_labels_leaves_some_to_other_domains)
+{
+	struct krepis_domain *d = domain("read"), *other = domain("read");
+	struct inmate i;
+
+	ASSERT_EQ(0, inmate_start(&i, d));
+	EXPECT_EQ(0, inmate_do(&i, take_all_labels, NULL));
+	refused(ENOMEM, NULL, krepis_domain_enter(d));
+	allowed(other, by_sibling(A "/f"));
+	inmate_end(&i);
 }
 
 /* In a namespace of processes, by the number there or by that outside. */

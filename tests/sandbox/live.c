@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A domain while somebody is in it: its policy is replaced, it ends, or only complains. */
 #include "fixture.h"
+#include "../../bpf/sandbox.h"
 
 /* -------------------------------------------------------------------- another policy */
 
@@ -146,17 +147,44 @@ TEST_F(tree, in_a_removed_domain_nothing_is_allowed)
 
 TEST_F(tree, who_is_in_a_removed_domain_is_not_in_the_next_one)
 {
-	struct krepis_domain *d = domain(NULL);
+	struct krepis_domain *d = domain("read"), *next;
+	struct krepis_domain_info before, info;
 	struct inmate i;
 	int n;
 
 	ASSERT_EQ(0, inmate_start(&i, d));
+	ASSERT_EQ(0, krepis_domain_query(d, &before));
 	ASSERT_EQ(0, krepis_domain_remove(d));
-	/* Whatever number they get. */
 	for (n = 0; n < 3; n++) {
-		allowed(domain("read", "write"), read_file(A "/f"));
+		next = domain("read", "write");
+		allowed(next, read_file(A "/f"));
 		EXPECT_EQ(-EACCES, inmate_do(&i, read_file, A "/f"));
+		ASSERT_EQ(0, krepis_domain_query(next, &info));
+		EXPECT_NE(before.id, info.id);
+		/* It has the place of the first, or the test would show nothing. */
+		EXPECT_TRUE(n || sandbox_slot(before.id) == sandbox_slot(info.id));
 	}
+	inmate_end(&i);
+}
+
+static int make_child(const char *path)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return pid < 0 ? -errno : reap(pid);
+}
+
+TEST_F(tree, in_a_removed_domain_no_process_is_made)
+{
+	struct krepis_domain *d = domain("read");
+	struct inmate i;
+
+	ASSERT_EQ(0, inmate_start(&i, d));
+	EXPECT_EQ(0, inmate_do(&i, make_child, NULL));
+	ASSERT_EQ(0, krepis_domain_remove(d));
+	EXPECT_EQ(-ENOMEM, inmate_do(&i, make_child, NULL));
 	inmate_end(&i);
 }
 

@@ -46,9 +46,9 @@ static int show_domain(void *arg, const struct krepis_domain_info *info)
 	if (l->json) {
 		fputs(l->shown ? ",{\"name\":" : "{\"name\":", stdout);
 		json_text(stdout, info->name);
-		printf(",\"id\":%u,\"complain\":%s,\"denials\":%llu,\"lost\":%llu}", info->id,
-		       info->complain ? "true" : "false", (unsigned long long)info->denials,
-		       (unsigned long long)info->lost);
+		printf(",\"id\":%llu,\"complain\":%s,\"denials\":%llu,\"lost\":%llu}",
+		       (unsigned long long)info->id, info->complain ? "true" : "false",
+		       (unsigned long long)info->denials, (unsigned long long)info->lost);
 	} else {
 		if (!l->shown)
 			printf("%-9s %10s %10s  %s\n", "MODE", "DENIALS", "LOST", "NAME");
