@@ -17,7 +17,7 @@
  * @next:	in the list of this process's endpoints
  * @endpoint:	whose they are
  * @fd:		of the endpoint
- * @guard:	a private page
+ * @state:	a private page, see struct krepis_endpoint
  * @control:	from info to the descriptors, each region as the endpoint may have it
  * @ring:	twice in a row
  */
@@ -25,7 +25,7 @@ struct kmod {
 	struct kmod *next;
 	const struct krepis_endpoint *endpoint;
 	int fd;
-	uint8_t *guard;
+	uint8_t *state;
 	uint8_t *control;
 	uint8_t *ring;
 	uint8_t *payload;
@@ -94,7 +94,7 @@ static void kmod_unmap(struct krepis_endpoint *ep)
 	krepis_unmap(k->payload, ep->layout.size - ep->layout.payload);
 	krepis_unmap(k->ring, 2 * ep->geometry.ring_size);
 	krepis_unmap(k->control, ep->layout.ring);
-	krepis_unmap(k->guard, ep->geometry.page_size);
+	krepis_unmap(k->state, ep->geometry.page_size);
 }
 
 static bool map_region(struct kmod *k, uint64_t from, uint64_t to, int prot)
@@ -147,11 +147,11 @@ static int kmod_map(struct krepis_endpoint *ep)
 	size_t page = ep->geometry.page_size;
 	struct kmod *k = ep->private;
 
-	k->guard = krepis_map_reserve(page);
+	k->state = krepis_map_reserve(page);
 	/* Its one consumer writes what it holds. */
 	int payload = ep->geometry.flags & KREPIS_F_EXCLUSIVE ? PROT_READ | PROT_WRITE : prot;
 
-	if (!k->guard || !krepis_map_guard(ep, k->guard, page) || !map_control(ep) ||
+	if (!k->state || !krepis_map_state(ep, k->state, page) || !map_control(ep) ||
 	    !map_ring(ep, prot) || !map_payload(ep, payload))
 		return krepis_map_error();
 	krepis_endpoint_regions(ep, k->control, k->ring, k->payload);
@@ -299,7 +299,7 @@ static void kmod_detach(struct krepis_endpoint *ep, bool forked)
 
 	/* The child has no view of the channel, and no descriptor. */
 	if (forked) {
-		munmap(k->guard, ep->geometry.page_size);
+		munmap(k->state, ep->geometry.page_size);
 	} else {
 		command(k->fd, KREPIS_IOC_DETACH, &args);
 		kmod_unmap(ep);
@@ -358,7 +358,7 @@ static void kmod_wake(struct krepis_endpoint *ep, uint32_t consumers)
 
 static void kmod_wake_self(struct krepis_endpoint *ep)
 {
-	wake(ep, KREPIS_WAKE_SELF | (krepis_read(&ep->stop) ? KREPIS_WAKE_STOP : 0), 0);
+	wake(ep, KREPIS_WAKE_SELF | (krepis_stopped(ep) ? KREPIS_WAKE_STOP : 0), 0);
 }
 
 static int kmod_fd(struct krepis_endpoint *ep)

@@ -45,7 +45,7 @@ enum lock_byte { LOCK_ADMIN, LOCK_PRODUCER, LOCK_CONSUMER };
  * struct shm - an endpoint's mappings
  * @fd:		own open file description: the locks belong to it
  * @sweeping:	atomic: a thread of this process sweeps
- * @own:	private page with the guard and the list nodes, then the page that
+ * @own:	private page with the state and the list nodes, then the page that
  *		this endpoint writes, a second time
  * @control:	from info to the descriptors
  * @ring:	twice in a row
@@ -295,7 +295,7 @@ static int map_own_page(struct krepis_endpoint *ep, uint64_t offset)
 	size_t page = ep->geometry.page_size;
 
 	shm->own = krepis_map_reserve(2 * page);
-	if (!shm->own || !krepis_map_guard(ep, shm->own, page) ||
+	if (!shm->own || !krepis_map_state(ep, shm->own, page) ||
 	    !krepis_map(shm->own + page, page, PROT_READ | PROT_WRITE, shm->fd, offset))
 		return krepis_map_error();
 	return 0;

@@ -101,7 +101,7 @@ KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
 
 	if (!ep)
 		return;
-	forked = !*ep->guard;
+	forked = !krepis_here(ep);
 	ring = ep->geometry.kind == KREPIS_RING;
 	if (!forked) {
 		krepis_shutdown(ep);
@@ -124,7 +124,7 @@ KREPIS_API void krepis_shutdown(struct krepis_endpoint *ep)
 {
 	int saved = errno;
 
-	krepis_store_release(&ep->stop, 1);
+	__atomic_fetch_or(ep->state, KREPIS_STOPPED, __ATOMIC_RELEASE);
 	krepis_wake_local(ep);
 	errno = saved;
 }
@@ -236,7 +236,7 @@ KREPIS_API int krepis_wait(struct krepis_endpoint *ep, int64_t deadline)
 
 KREPIS_API int krepis_fd(struct krepis_endpoint *ep)
 {
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	krepis_write(&ep->polled, true);
 	return ep->backend->fd(ep);
@@ -247,7 +247,7 @@ KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *ep, struct krepis_s
 	bool producer;
 	int err;
 
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	producer = ep->role == KREPIS_PRODUCER ||
 		   krepis_link_alive(krepis_read(&ep->producer->link[ep->slot].word));

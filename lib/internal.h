@@ -134,12 +134,11 @@ struct triple {
  *
  * Immutable after attach, but for what says otherwise.
  *
- * @guard:	points to 1, and in a forked child to 0
- * @stop:	atomic: set by krepis_shutdown()
+ * @state:	atomic, in a page that a forked child finds empty: KREPIS_HERE, and what came since
  * @local:	atomic futex, private: grows when another thread of this process has
  *		something for the endpoint's sleeping thread
  * @fence:	a publication needs a full barrier, see wait.c
- * @broken:	-EPROTO once the peer wrote nonsense that cannot be skipped
+ * @broken:	with KREPIS_BROKEN: why
  * @answered:	atomic: the last sleep of each peer that was answered by a wake-up
  * @spin:	how long to spin before sleeping; endpoint's thread
  * @calm:	waits in a row that ended without a sleep; endpoint's thread
@@ -148,7 +147,7 @@ struct triple {
  * @polled:	krepis_fd() was called: the request for fences stays
  */
 struct krepis_endpoint {
-	const uint32_t *guard;
+	uint32_t *state;
 	uint8_t *ring;
 	uint64_t ring_mask;
 	struct krepis_info *info;
@@ -161,7 +160,6 @@ struct krepis_endpoint {
 	struct krepis_waiter *waiter;		/* own */
 	struct krepis_counters *counters;	/* own */
 	struct krepis_buffer *buffers;
-	uint32_t stop;
 	uint32_t local;
 	uint32_t flags;
 	uint32_t role;
@@ -246,15 +244,37 @@ int krepis_kmod_at(const void *address, const struct krepis_endpoint **ep);
 
 /* ---- state of an endpoint */
 
+#define KREPIS_HERE	1U	/* attached, by this process */
+#define KREPIS_STOPPED	2U	/* krepis_shutdown() */
+#define KREPIS_BROKEN	4U	/* the peer wrote nonsense that cannot be skipped */
+
+static inline bool krepis_here(const struct krepis_endpoint *ep)
+{
+	return likely(krepis_read(ep->state) & KREPIS_HERE);
+}
+
+static inline bool krepis_stopped(const struct krepis_endpoint *ep)
+{
+	return krepis_load_acquire(ep->state) & KREPIS_STOPPED;
+}
+
+/* Return: @err. */
+static inline int krepis_break(struct krepis_endpoint *ep, int err)
+{
+	ep->broken = err;
+	__atomic_fetch_or(ep->state, KREPIS_BROKEN, __ATOMIC_RELAXED);
+	return err;
+}
+
 static inline bool krepis_usable(const struct krepis_endpoint *ep)
 {
-	return likely(*ep->guard && !ep->broken && !krepis_read(&ep->stop));
+	return likely(krepis_read(ep->state) == KREPIS_HERE);
 }
 
 /* Why krepis_usable() said no. */
 static inline int krepis_unusable(const struct krepis_endpoint *ep)
 {
-	return !*ep->guard ? -EBADF : ep->broken ? ep->broken : -ESHUTDOWN;
+	return !krepis_here(ep) ? -EBADF : ep->broken ? ep->broken : -ESHUTDOWN;
 }
 
 static inline bool krepis_is(const struct krepis_endpoint *ep, uint32_t kind, uint32_t role)
@@ -329,7 +349,7 @@ void *krepis_map(void *addr, size_t size, int prot, int fd, uint64_t offset);
 int krepis_map_error(void);
 uint8_t *krepis_map_reserve(size_t size);
 void krepis_unmap(void *p, size_t size);
-bool krepis_map_guard(struct krepis_endpoint *ep, void *page, size_t size);
+bool krepis_map_state(struct krepis_endpoint *ep, void *page, size_t size);
 
 /* ---- futex.c */
 

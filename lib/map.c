@@ -43,12 +43,12 @@ void krepis_unmap(void *p, size_t size)
 		munmap(p, size);
 }
 
-/* Makes the private page at @page the guard: it says 1, and 0 in a forked child. */
-bool krepis_map_guard(struct krepis_endpoint *ep, void *page, size_t size)
+/* The endpoint's state stands at the beginning of the private page @page. */
+bool krepis_map_state(struct krepis_endpoint *ep, void *page, size_t size)
 {
 	if (mprotect(page, size, PROT_READ | PROT_WRITE) || madvise(page, size, MADV_WIPEONFORK))
 		return false;
-	*(uint32_t *)page = 1;
-	ep->guard = page;
+	ep->state = page;
+	krepis_write(ep->state, KREPIS_HERE);
 	return true;
 }

@@ -296,7 +296,7 @@ KREPIS_API int krepis_abandon(struct krepis_endpoint *ep, struct krepis_buffer *
 
 	if (buffer->endpoint != ep || ep->role != KREPIS_PRODUCER || ep->geometry.kind != KREPIS_RING)
 		return -EINVAL;
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	if ((uint32_t)life != 1 || !krepis_cas(&buffer->life, &life, life - 1))
 		return -EPERM;
@@ -362,7 +362,7 @@ KREPIS_API int krepis_buffer_lookup(struct krepis_endpoint *ep, struct krepis_ha
 {
 	uint64_t life;
 
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	if (handle.index >= ep->geometry.buffer_count)
 		return -ERANGE;

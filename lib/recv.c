@@ -84,8 +84,7 @@ void krepis_recv_done(struct krepis_endpoint *ep)
 
 static int broken(struct krepis_endpoint *ep)
 {
-	ep->broken = -EPROTO;
-	return -EPROTO;
+	return krepis_break(ep, -EPROTO);
 }
 
 static inline void counted(struct krepis_endpoint *ep, uint32_t len)
@@ -360,7 +359,7 @@ static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t
 			return err;
 		/* Only records that were not for us: their room is free again. */
 		recv_done(ep);
-		if (krepis_read(&ep->stop))
+		if (krepis_stopped(ep))
 			return -ESHUTDOWN;
 		if (deadline == KREPIS_NOWAIT) {
 			krepis_rearm(ep);
@@ -376,7 +375,7 @@ static inline int receiver_check(const struct krepis_endpoint *ep)
 	if (unlikely(!krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER)))
 		return -EINVAL;
 	/* After krepis_shutdown() what is there may still be read. */
-	if (unlikely(!*ep->guard))
+	if (unlikely(!krepis_here(ep)))
 		return -EBADF;
 	return ep->broken;
 }
@@ -518,7 +517,7 @@ KREPIS_API int krepis_release(struct krepis_endpoint *ep, const struct krepis_ms
 		return msg->buffer->endpoint == ep ? krepis_msg_put(msg) : -EINVAL;
 	if (!krepis_is(ep, KREPIS_RING, KREPIS_CONSUMER))
 		return -EINVAL;
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	if ((int64_t)(msg->sequence - r->tail) < 0 || !r->views)
 		return -EPERM;
@@ -534,7 +533,7 @@ KREPIS_API int krepis_msg_get(const struct krepis_msg *msg)
 
 	if (!msg->buffer)
 		return -EINVAL;
-	if (!*msg->buffer->endpoint->guard)
+	if (!krepis_here(msg->buffer->endpoint))
 		return -EBADF;
 	life = krepis_read(&msg->buffer->life);
 	do {
@@ -552,7 +551,7 @@ static int put(const struct krepis_msg *msg)
 
 	if (!buffer)
 		return -EINVAL;
-	if (!*buffer->endpoint->guard)
+	if (!krepis_here(buffer->endpoint))
 		return -EBADF;
 	life = krepis_read(&buffer->life);
 	do {
@@ -583,7 +582,7 @@ KREPIS_API int krepis_release_begin(struct krepis_endpoint *ep, const struct kre
 
 	if (ep->backend != &krepis_backend_kmod)
 		return -EOPNOTSUPP;
-	if (!*ep->guard)
+	if (!krepis_here(ep))
 		return -EBADF;
 	for (i = 0; i < count; i++) {
 		if (!msgs[i].buffer || msgs[i].buffer->endpoint != ep)
@@ -606,7 +605,7 @@ KREPIS_API int krepis_msg_edit(const struct krepis_msg *msg, void **data)
 
 	if (!msg->buffer)
 		return -EINVAL;
-	if (!*msg->buffer->endpoint->guard)
+	if (!krepis_here(msg->buffer->endpoint))
 		return -EBADF;
 	if (!(msg->buffer->endpoint->geometry.flags & KREPIS_F_EXCLUSIVE))
 		return -EACCES;

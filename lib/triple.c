@@ -144,10 +144,8 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 	krepis_poison(triple_data(ep, t->index), ep->geometry.buffer_size);
 	err = krepis_enforced(ep) ? hand_over(ep, type, (uint32_t)len) :
 				    publish(ep, type, (uint32_t)len);
-	if (unlikely(err < 0)) {
-		ep->broken = err;
-		return err;
-	}
+	if (unlikely(err < 0))
+		return krepis_break(ep, err);
 	t->index = (uint32_t)err;
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
@@ -181,10 +179,8 @@ static int take(struct krepis_endpoint *ep)
 		t->index = (uint32_t)index;
 		err = receive(ep);
 	}
-	if (err) {
-		ep->broken = err;
-		return err;
-	}
+	if (err)
+		return krepis_break(ep, err);
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, t->msg.len);
 	/* Values that were replaced before they were seen. */

@@ -70,7 +70,7 @@ static int check(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint 
 {
 	int err = poll(ep, arg);
 
-	if (err == -EAGAIN && krepis_load_acquire(&ep->stop))
+	if (err == -EAGAIN && krepis_stopped(ep))
 		return -ESHUTDOWN;
 	return err;
 }
