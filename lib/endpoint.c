@@ -79,6 +79,9 @@ KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role ro
 	err = ep->backend->attach(ep, channel->fd);
 	if (err)
 		goto err_free;
+	if (ep->geometry.kind == KREPIS_RING && !krepis_overwrites(ep) &&
+	    !(role == KREPIS_CONSUMER && krepis_enforced(ep)))
+		ep->plain = role;
 	err = krepis_buffers_create(ep);
 	if (!err && ep->geometry.kind == KREPIS_RING && role == KREPIS_PRODUCER)
 		err = krepis_pool_init(ep);

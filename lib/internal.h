@@ -98,13 +98,13 @@ struct pool {
 
 /* The producer's side of a ring. Only the endpoint's thread touches it. */
 struct sender {
-	struct krepis_ring_writer w;
 	uint64_t messages;	/* committed since attach */
 	uint32_t begun;		/* krepis_send_begin(): room, plus 1; or what follows */
 #define KREPIS_BEGUN_BATCH UINT32_MAX
 	uint64_t room;		/* krepis_batch_begin() */
 	uint64_t bytes;		/* of payload in them */
 	uint64_t earlier;	/* overwrite: messages of predecessors */
+	struct krepis_ring_writer w;
 };
 
 /* The consumer's side of a ring. Only the endpoint's thread touches it. */
@@ -135,6 +135,8 @@ struct triple {
  * Immutable after attach, but for what says otherwise.
  *
  * @state:	atomic, in a page that a forked child finds empty: KREPIS_HERE, and what came since
+ * @plain:	its role, if it is of a ring whose messages need nothing but the ring: not
+ *		overwritten, and to the consumer not enforced. Else 0
  * @local:	atomic futex, private: grows when another thread of this process has
  *		something for the endpoint's sleeping thread
  * @fence:	a publication needs a full barrier, see wait.c
@@ -148,6 +150,7 @@ struct triple {
  */
 struct krepis_endpoint {
 	uint32_t *state;
+	uint32_t plain;
 	uint8_t *ring;
 	uint64_t ring_mask;
 	struct krepis_info *info;
@@ -396,19 +399,21 @@ static inline uint32_t krepis_waiting(const struct krepis_endpoint *ep,
 	return waiting;
 }
 
+/* Who asks for a fence may sleep, or is about to; else there is nothing to do for him. */
+#define KREPIS_ATTENTION (KREPIS_ASLEEP | KREPIS_FENCE)
+
+void krepis_attend_producer(struct krepis_endpoint *ep, uint64_t tail);
+void krepis_attend_consumers(struct krepis_endpoint *ep);
+
 /*
  * Wakes the producer if it sleeps and @tail is what it needs. Called after this
  * consumer gave something back; after a buffer, with the greatest tail.
  */
 static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t tail)
 {
-	uint32_t waiting = krepis_waiting(ep, &ep->producer->waiter);
-
-	if (unlikely(waiting & KREPIS_ASLEEP) && krepis_read(&ep->answered[0]) != waiting &&
-	    tail >= krepis_read(&ep->producer->need)) {
-		krepis_write(&ep->answered[0], waiting);
-		krepis_wake(ep, 0);
-	}
+	krepis_barrier();
+	if (unlikely(ep->fence || krepis_read(&ep->producer->waiter.waiting) & KREPIS_ATTENTION))
+		krepis_attend_producer(ep, tail);
 }
 
 /*
@@ -417,27 +422,17 @@ static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t t
  */
 static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 {
-	uint32_t live, asleep = 0;
-	bool died = false;
+	uint32_t live, attention = ep->fence;
 
 	krepis_barrier();
-	live = krepis_live(ep);
+	for (live = krepis_live(ep); live; live &= live - 1) {
+		const struct krepis_consumer *c = krepis_peer(ep, __builtin_ctz(live));
 
-	for (; live; live &= live - 1) {
-		unsigned int i = __builtin_ctz(live);
-		struct krepis_consumer *c = krepis_peer(ep, i);
-		uint32_t waiting = krepis_waiting(ep, &c->waiter);
-
-		died |= krepis_link_died(krepis_read(&c->link.word));
-		if (unlikely(waiting & KREPIS_ASLEEP) && ep->answered[i] != waiting) {
-			ep->answered[i] = waiting;
-			asleep |= 1U << i;
-		}
+		attention |= (krepis_read(&c->waiter.waiting) & KREPIS_ATTENTION) |
+			     krepis_link_died(krepis_read(&c->link.word));
 	}
-	if (unlikely(asleep))
-		krepis_wake(ep, asleep);
-	if (unlikely(died))
-		krepis_producer_peer(ep);
+	if (unlikely(attention))
+		krepis_attend_consumers(ep);
 }
 
 /* ---- bell.c */

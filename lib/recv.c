@@ -132,7 +132,7 @@ static int resolve(struct krepis_endpoint *ep, struct krepis_handle handle, stru
  * Enforced: of an inline message the caller sees a copy that nobody else can change.
  * It stands where the record would in a private ring, so those of a batch stand side by side.
  */
-static const void *private_copy(struct krepis_endpoint *ep, const uint8_t *payload, uint32_t len)
+static const uint8_t *private_copy(struct krepis_endpoint *ep, const uint8_t *payload, uint32_t len)
 {
 	uint8_t *copy = ep->receiver.scratch + (size_t)(payload - ep->ring);
 
@@ -140,24 +140,51 @@ static const void *private_copy(struct krepis_endpoint *ep, const uint8_t *paylo
 	return copy;
 }
 
+/* Looks at the head once, if what was known to be there is read. */
+static inline int look(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+	int64_t available;
+
+	if (r->head != r->pos)
+		return 0;
+	available = krepis_ring_available(ep->producer, ep->geometry.ring_size, r->pos, false);
+	if (unlikely(available < 0))
+		return (int)available;
+	r->head = r->pos + (uint64_t)available;
+	return available ? 0 : -EAGAIN;
+}
+
+/* The message @record at the position, whose payload stands in the ring. */
+static inline void view(struct krepis_endpoint *ep, const uint8_t *payload,
+			const struct krepis_record *record, struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+
+	msg->data = payload;
+	msg->len = record->len;
+	msg->type = record->type;
+	msg->flags = 0;
+	msg->sequence = r->pos;
+	msg->buffer = NULL;
+	r->pos += krepis_record_bytes(record->len);
+	r->views++;
+	counted(ep, record->len);
+}
+
 /*
- * The next message of a ring that is not overwritten, or -EAGAIN. Looks at the
- * head once, so a producer of records that are not for us keeps nobody here.
+ * The next message of a ring that is not overwritten, or -EAGAIN. A producer of records
+ * that are not for us keeps nobody here.
  */
-static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
+static int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 {
 	struct receiver *r = &ep->receiver;
 	struct krepis_record record;
 	struct krepis_handle handle;
+	int err = look(ep);
 
-	if (r->head == r->pos) {
-		int64_t available = krepis_ring_available(ep->producer, ep->geometry.ring_size,
-							  r->pos, false);
-
-		if (unlikely(available < 0))
-			return broken(ep);
-		r->head = r->pos + (uint64_t)available;
-	}
+	if (err)
+		return err == -EPROTO ? broken(ep) : err;
 	while (r->head != r->pos) {
 		const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
 		uint64_t available = r->head - r->pos;
@@ -165,20 +192,16 @@ static inline int next(struct krepis_endpoint *ep, struct krepis_msg *msg)
 		if (unlikely(krepis_ring_record(data, available, ep->geometry.inline_max,
 						&record)))
 			return broken(ep);
+		if (likely(!(record.flags & KREPIS_MSG_BUFFER))) {
+			data += sizeof(record);
+			if (unlikely(krepis_enforced(ep)))
+				data = private_copy(ep, data, record.len);
+			view(ep, data, &record, msg);
+			return 0;
+		}
 		msg->sequence = r->pos;
 		msg->type = record.type;
 		r->pos += krepis_record_bytes(record.len);
-		if (likely(!(record.flags & KREPIS_MSG_BUFFER))) {
-			msg->data = data + sizeof(record);
-			if (unlikely(krepis_enforced(ep)))
-				msg->data = private_copy(ep, msg->data, record.len);
-			msg->len = record.len;
-			msg->flags = 0;
-			msg->buffer = NULL;
-			r->views++;
-			counted(ep, record.len);
-			return 0;
-		}
 		memcpy(&handle, data + sizeof(record), sizeof(handle));
 		if (likely(!resolve(ep, handle, msg))) {
 			counted(ep, msg->len);
@@ -380,11 +403,26 @@ static inline int receiver_check(const struct krepis_endpoint *ep)
 	return ep->broken;
 }
 
-KREPIS_API int krepis_recv(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
+/* The next message if it stands in the ring. */
+static inline bool next_view(struct krepis_endpoint *ep, struct krepis_msg *msg)
+{
+	struct receiver *r = &ep->receiver;
+	const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
+	struct krepis_record record;
+
+	if (unlikely(look(ep) || krepis_ring_record(data, r->head - r->pos, ep->geometry.inline_max,
+						    &record) || record.flags))
+		return false;
+	view(ep, data + sizeof(record), &record, msg);
+	return true;
+}
+
+static __attribute__((noinline)) int recv_slow(struct krepis_endpoint *ep, struct krepis_msg *msg,
+					       int64_t deadline)
 {
 	int err = receiver_check(ep);
 
-	if (unlikely(err))
+	if (err)
 		return err;
 	recv_done(ep);
 	err = next_message(ep, msg);
@@ -394,6 +432,16 @@ KREPIS_API int krepis_recv(struct krepis_endpoint *ep, struct krepis_msg *msg, i
 	if (!err && msg->buffer)
 		recv_done(ep);
 	return err;
+}
+
+KREPIS_API int krepis_recv(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
+{
+	if (likely(ep->plain == KREPIS_CONSUMER && krepis_usable(ep))) {
+		recv_done(ep);
+		if (likely(next_view(ep, msg)))
+			return 0;
+	}
+	return recv_slow(ep, msg, deadline);
 }
 
 KREPIS_API int krepis_recv_batch(struct krepis_endpoint *ep, struct krepis_msg *msgs,

@@ -57,16 +57,14 @@ static inline void count_sent(struct krepis_endpoint *ep)
 	krepis_write(&ep->counters->bytes, ep->sender.bytes);
 }
 
-/* Publishes what was committed. The caller has checked the endpoint. */
-static inline void flush(struct krepis_endpoint *ep)
+/* Publishes what was committed, which is something. */
+static inline void flush_all(struct krepis_endpoint *ep, bool overwrites)
 {
 	struct sender *s = &ep->sender;
 
-	if (s->w.published == s->w.head)
-		return;
 	s->w.published = s->w.head;
 	count_sent(ep);
-	if (unlikely(krepis_overwrites(ep))) {
+	if (unlikely(overwrites)) {
 		s->w.marks.head = s->w.head;
 		s->w.marks.head_count = s->earlier + s->messages;
 		krepis_ring_mark(ep->producer, &s->w.marks);
@@ -74,6 +72,13 @@ static inline void flush(struct krepis_endpoint *ep)
 		krepis_ring_publish(ep->producer, s->w.head);
 	}
 	krepis_notify_consumers(ep);
+}
+
+/* Publishes what was committed. The caller has checked the endpoint. */
+static inline void flush(struct krepis_endpoint *ep)
+{
+	if (ep->sender.w.published != ep->sender.w.head)
+		flush_all(ep, krepis_overwrites(ep));
 }
 
 /* An orderly end: what was committed goes out, what was begun does not. */
@@ -252,26 +257,53 @@ static int send_copy(struct krepis_endpoint *ep, uint16_t type, const void *data
 	return err;
 }
 
+/* There is room for it. */
+static inline void send_record(struct krepis_endpoint *ep, uint16_t type, const void *data,
+			       uint32_t len)
+{
+	uint8_t *record = at_head(ep), *payload = record + sizeof(struct krepis_record);
+
+	krepis_ring_describe(record, len, type, 0);
+	/* Two words that may overlap: a call is as much as the rest. */
+	if (len - sizeof(uint64_t) <= sizeof(uint64_t)) {
+		memcpy(payload, data, sizeof(uint64_t));
+		memcpy(payload + len - sizeof(uint64_t), data + len - sizeof(uint64_t),
+		       sizeof(uint64_t));
+	} else if (len) {
+		memcpy(payload, data, len);
+	}
+	append(ep, len, len);
+}
+
+static __attribute__((noinline)) int send_slow(struct krepis_endpoint *ep, uint16_t type,
+					       const void *data, size_t len, int64_t deadline)
+{
+	int err = sender_check(ep);
+
+	if (err)
+		return err;
+	if (len > ep->geometry.inline_max)
+		return send_copy(ep, type, data, len, deadline);
+	err = room_for(ep, krepis_record_bytes((uint32_t)len), deadline);
+	if (err)
+		return err;
+	send_record(ep, type, data, (uint32_t)len);
+	flush(ep);
+	return 0;
+}
+
 KREPIS_API int krepis_send(struct krepis_endpoint *ep, uint16_t type, const void *data, size_t len,
 			   int64_t deadline)
 {
-	uint8_t *record;
-	int err;
+	const struct sender *s = &ep->sender;
 
-	err = sender_check(ep);
-	if (unlikely(err))
-		return err;
-	if (unlikely(len > ep->geometry.inline_max))
-		return send_copy(ep, type, data, len, deadline);
-	err = room_for(ep, krepis_record_bytes((uint32_t)len), deadline);
-	if (unlikely(err))
-		return err;
-	record = at_head(ep);
-	krepis_ring_describe(record, (uint32_t)len, type, 0);
-	if (likely(len))
-		memcpy(record + sizeof(struct krepis_record), data, len);
-	append(ep, (uint32_t)len, len);
-	flush(ep);
+	/* All that room_for() and sender_check() ask, if the answer is yes. */
+	if (unlikely(ep->plain != KREPIS_PRODUCER || !krepis_usable(ep) || s->begun ||
+		     len > ep->geometry.inline_max || !krepis_live(ep) ||
+		     s->w.head + krepis_record_bytes((uint32_t)len) > s->w.limit))
+		return send_slow(ep, type, data, len, deadline);
+	send_record(ep, type, data, (uint32_t)len);
+	flush_all(ep, false);
 	return 0;
 }
 

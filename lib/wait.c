@@ -56,6 +56,41 @@ void krepis_wake(struct krepis_endpoint *ep, uint32_t consumers)
 	__atomic_fetch_add(&ep->counters->wakes, 1, __ATOMIC_RELAXED);
 }
 
+/* The rest of krepis_notify_producer(). */
+void krepis_attend_producer(struct krepis_endpoint *ep, uint64_t tail)
+{
+	uint32_t waiting = krepis_waiting(ep, &ep->producer->waiter);
+
+	if ((waiting & KREPIS_ASLEEP) && krepis_read(&ep->answered[0]) != waiting &&
+	    tail >= krepis_read(&ep->producer->need)) {
+		krepis_write(&ep->answered[0], waiting);
+		krepis_wake(ep, 0);
+	}
+}
+
+/* The rest of krepis_notify_consumers(). */
+void krepis_attend_consumers(struct krepis_endpoint *ep)
+{
+	uint32_t live, asleep = 0;
+	bool died = false;
+
+	for (live = krepis_live(ep); live; live &= live - 1) {
+		unsigned int i = __builtin_ctz(live);
+		struct krepis_consumer *c = krepis_peer(ep, i);
+		uint32_t waiting = krepis_waiting(ep, &c->waiter);
+
+		died |= krepis_link_died(krepis_read(&c->link.word));
+		if ((waiting & KREPIS_ASLEEP) && ep->answered[i] != waiting) {
+			ep->answered[i] = waiting;
+			asleep |= 1U << i;
+		}
+	}
+	if (asleep)
+		krepis_wake(ep, asleep);
+	if (died)
+		krepis_producer_peer(ep);
+}
+
 void krepis_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
