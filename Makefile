@@ -53,6 +53,8 @@ SANDBOX_TOOL := $(wildcard tools/krepis/run*.c tools/krepis/oci_*.c) tools/krepi
 	tools/krepis/sandbox_options.c
 TOOL_SRC := $(filter-out $(if $(HAVE_SANDBOX),tools/krepis/sandbox_none.c,$(SANDBOX_TOOL)), \
 	$(wildcard tools/krepis/*.c))
+TOOL_BENCH := $(patsubst %,$(OUT)/tests/bench/%.o,backend link link_krepis link_raw link_stream \
+	machine report run s1_latency s2_rate s4_wake s5_handover stats suite)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 
 SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))
@@ -113,10 +115,12 @@ $(OUT)/libkrepis-sandbox.a: $(SANDBOX_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+$(OUT)/tools/krepis/bench.o: CPPFLAGS += -Itests/bench
 $(OUT)/tools/krepis/sandbox_none.o: CPPFLAGS += -DKREPIS_SANDBOX_LACKS='"$(strip $(SANDBOX_LACKS))"'
 
-$(OUT)/krepis: $(TOOL_OBJ) $(if $(HAVE_SANDBOX),$(OUT)/libkrepis-sandbox.a) $(OUT)/libkrepis.a
-	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $(TOOL_OBJ) $(if $(HAVE_SANDBOX),$(SANDBOX_LIBS)) \
+$(OUT)/krepis: $(TOOL_OBJ) $(TOOL_BENCH) $(if $(HAVE_SANDBOX),$(OUT)/libkrepis-sandbox.a) \
+		$(OUT)/libkrepis.a
+	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $(TOOL_OBJ) $(TOOL_BENCH) $(if $(HAVE_SANDBOX),$(SANDBOX_LIBS)) \
 		$(OUT)/libkrepis.a -lcrypto -pthread
 
 kmod:

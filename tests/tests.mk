@@ -75,6 +75,7 @@ demo:
 	$(MAKE) -s all
 	$(OUT)/krepis demo
 
+# That part of the benchmark which wants nothing but the library is in the command, too.
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(OUT)/%.o) $(patsubst %.cc,$(OUT)/%.o,$(wildcard tests/bench/*.cc))
 

@@ -253,7 +253,9 @@ struct bench_options {
 	bool quick;
 	bool verbose;
 	bool vm;
+	bool present;			/* nothing of what is missing */
 	const char *match;
+	const char *const *only;	/* patterns of fnmatch(3), and NULL; or NULL: all */
 };
 
 void suite_add(struct bench_suite *suite, const struct bench_case *what);

@@ -8,25 +8,23 @@
 
 #include "link.h"
 
-static const char *no_cxx(void)
-{
-	return "built without C++ (Debian: g++)";
-}
-
-/* Overridden by link_boost.cc, which a build without C++ leaves out. */
-__attribute__((weak)) const struct transport link_boost = {
-	.name = "boost-spsc",
-	.features = LINK_LATENCY | LINK_RATE | LINK_BATCHES,
-	.missing = no_cxx,
-};
-
-const struct transport *const link_all[] = {
+static const struct transport *const all[] = {
 	&link_krepis_shm, &link_krepis_kmod, &link_raw, &link_ck, &link_ck_inplace, &link_boost,
 	&link_rte, &link_rte_inplace, &link_iceoryx, &link_zmq, &link_nng, &link_pipe,
 	&link_pipe_spin, &link_vmsplice, &link_unix, &link_unix_spin, &link_seqpacket,
 	&link_seqpacket_spin, &link_mq, &link_mq_spin, &link_eventfd,
-	NULL,
 };
+
+const struct transport *link_next(unsigned int *i)
+{
+	while (*i < ARRAY_SIZE(all)) {
+		const struct transport *t = all[(*i)++];
+
+		if (t)
+			return t;
+	}
+	return NULL;
+}
 
 bool link_ours(const struct transport *transport)
 {

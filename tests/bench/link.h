@@ -4,7 +4,7 @@
  *
  * To add one: a file link_<name>.c with a struct transport, whose loops are
  * loops.h compiled around two small functions, send and recv; then its name in
- * the list at the end, and in link_all[] (link.c) or a scenario.
+ * the list at the end, and in all[] (link.c) or a scenario.
  */
 #ifndef KREPIS_BENCH_LINK_H
 #define KREPIS_BENCH_LINK_H
@@ -124,45 +124,51 @@ long link_limit(const char *path);
 /* Whether it is krepis, and not one that it is compared with. */
 bool link_ours(const struct transport *transport);
 
+/* Its address is NULL in a program that was built without it. */
+#define LINK_PEER extern const struct transport __attribute__((weak))
+
 extern const struct transport link_krepis_shm;		/* ring, inline messages */
 extern const struct transport link_krepis_kmod;
-extern const struct transport link_buffer_shm;		/* buffers, payload written and read */
-extern const struct transport link_buffer_kmod;
-extern const struct transport link_copy_kmod;		/* ... read from a copy that nobody else has */
-extern const struct transport link_handover_shm;	/* buffers, payload untouched */
-extern const struct transport link_handover_kmod;
-extern const struct transport link_buffer_enforced;	/* enforced, payload written and read */
-extern const struct transport link_second_enforced;	/* ... by a producer of two threads */
-extern const struct transport link_epoll_shm;		/* ring, both sides in epoll_wait() */
-extern const struct transport link_epoll_kmod;
-extern const struct transport link_epoll_eventfd;
-extern const struct transport link_ioctl;		/* WAIT and WAKE, nothing else */
-extern const struct transport link_raw;
-extern const struct transport link_futex;
-extern const struct transport link_ck;
-extern const struct transport link_ck_inplace;
-extern const struct transport link_ck_pair;
-extern const struct transport link_boost;
-extern const struct transport link_rte;
-extern const struct transport link_rte_inplace;
-extern const struct transport link_rte_pair;
-extern const struct transport link_iceoryx;		/* chunks, payload written and read */
-extern const struct transport link_iceoryx_handover;	/* chunks, payload untouched */
-extern const struct transport link_zmq;
-extern const struct transport link_nng;
-extern const struct transport link_mq;
-extern const struct transport link_mq_spin;
-extern const struct transport link_seqpacket;
-extern const struct transport link_seqpacket_spin;
-extern const struct transport link_vmsplice;
-extern const struct transport link_eventfd;		/* shared memory, and an eventfd */
-extern const struct transport link_pipe;
-extern const struct transport link_pipe_spin;
-extern const struct transport link_unix;
-extern const struct transport link_unix_spin;
+LINK_PEER link_buffer_shm;		/* buffers, payload written and read */
+LINK_PEER link_buffer_kmod;
+LINK_PEER link_copy_kmod;		/* ... read from a copy that nobody else has */
+LINK_PEER link_handover_shm;	/* buffers, payload untouched */
+LINK_PEER link_handover_kmod;
+LINK_PEER link_buffer_enforced;	/* enforced, payload written and read */
+LINK_PEER link_second_enforced;	/* ... by a producer of two threads */
+LINK_PEER link_epoll_shm;		/* ring, both sides in epoll_wait() */
+LINK_PEER link_epoll_kmod;
+LINK_PEER link_epoll_eventfd;
+LINK_PEER link_ioctl;		/* WAIT and WAKE, nothing else */
+LINK_PEER link_raw;
+LINK_PEER link_futex;
+LINK_PEER link_ck;
+LINK_PEER link_ck_inplace;
+LINK_PEER link_ck_pair;
+LINK_PEER link_boost;
+LINK_PEER link_rte;
+LINK_PEER link_rte_inplace;
+LINK_PEER link_rte_pair;
+LINK_PEER link_iceoryx;		/* chunks, payload written and read */
+LINK_PEER link_iceoryx_handover;	/* chunks, payload untouched */
+LINK_PEER link_zmq;
+LINK_PEER link_nng;
+LINK_PEER link_mq;
+LINK_PEER link_mq_spin;
+LINK_PEER link_seqpacket;
+LINK_PEER link_seqpacket_spin;
+LINK_PEER link_vmsplice;
+LINK_PEER link_eventfd;		/* shared memory, and an eventfd */
+LINK_PEER link_pipe;
+LINK_PEER link_pipe_spin;
+LINK_PEER link_unix;
+LINK_PEER link_unix_spin;
 
-/* All that can carry plain messages; krepis first. Ends with NULL. */
-extern const struct transport *const link_all[];
+/*
+ * All that can carry plain messages, krepis first: the next one after @i, which is counted
+ * up; NULL: there is none.
+ */
+const struct transport *link_next(unsigned int *i);
 
 #ifdef __cplusplus
 }

@@ -7,21 +7,20 @@
 static void s1_list(struct bench_suite *suite)
 {
 	static const uint64_t sizes[] = { 8, 64, 1024 };
-	const struct transport *const *t;
-	unsigned int i;
+	const struct transport *t;
+	unsigned int i, at;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		for (t = link_all; *t; t++) {
+		for (at = 0; (t = link_next(&at));) {
 			struct bench_case what = {
 				.param = sizes[i],
 				.capacity = BENCH_RING_BYTES,
 			};
 
-			if (!((*t)->features & LINK_LATENCY) ||
-			    ((*t)->fits && !(*t)->fits(sizes[i])))
+			if (!(t->features & LINK_LATENCY) || (t->fits && !t->fits(sizes[i])))
 				continue;
-			link_case_latency(&what, *t);
-			if (link_ours(*t))
+			link_case_latency(&what, t);
+			if (link_ours(t))
 				case_ours(&what, BENCH_GROUP(0));
 			else
 				what.peer = BENCH_GROUP(0);

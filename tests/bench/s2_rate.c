@@ -59,14 +59,13 @@ static void s2_add_batches(struct bench_suite *suite, const struct transport *t,
 static void s2_list(struct bench_suite *suite)
 {
 	static const uint64_t sizes[] = { 8, 64, 256, 1024, 4096 };
-	const struct transport *const *t;
-	unsigned int i;
+	const struct transport *t;
+	unsigned int i, at;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		for (t = link_all; *t; t++)
-			if (((*t)->features & LINK_RATE) &&
-			    (!(*t)->fits || (*t)->fits(sizes[i])))
-				s2_add_batches(suite, *t, sizes[i]);
+		for (at = 0; (t = link_next(&at));)
+			if ((t->features & LINK_RATE) && (!t->fits || t->fits(sizes[i])))
+				s2_add_batches(suite, t, sizes[i]);
 }
 
 const struct bench_scenario s2_rate = {

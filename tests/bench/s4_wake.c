@@ -49,6 +49,8 @@ static void add_trip(struct bench_suite *suite, const struct transport *t, unsig
 		.attach_flags = KREPIS_ATTACH_NO_SPIN,
 	};
 
+	if (!t)
+		return;
 	link_case_latency(&what, t);
 	if (link_ours(t))
 		case_ours(&what, BENCH_GROUP(way));

@@ -39,6 +39,8 @@ static void add_handover_peer(struct bench_suite *suite, uint64_t size, const st
 		.peer = HANDOVER,
 	};
 
+	if (!t)
+		return;
 	link_case_rate(&what, t);
 	suite_add(suite, &what);
 }
@@ -80,6 +82,8 @@ static void add(struct bench_suite *suite, uint64_t size, const struct how *how,
 		.flags = t == &link_second_enforced ? BENCH_CROWDED : 0,
 	};
 
+	if (!t)
+		return;
 	link_case_rate(&what, t);
 	if (link_ours(t))
 		case_ours(&what, how->group);

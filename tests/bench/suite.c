@@ -121,17 +121,10 @@ static void conclude(struct bench_row *row, const struct bench_scenario *scenari
 		row->rounds = clean;
 }
 
-/* What --vm measures: an emulated machine takes 10 to 30 times as long. */
-static bool for_vm(const char *id)
+static bool fits(const char *const *patterns, const char *id)
 {
-	static const char *const patterns[] = {
-		"S1/*/8", "S2/*/64", "S4/*", "S5/*/4096", "S5/*/65536", "S5/*/262144",
-		"S5/*/1048576", "S5/*/4194304", "S7/*", "S13/*", "S14/*", "S15/*",
-	};
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(patterns); i++)
-		if (!fnmatch(patterns[i], id, FNM_PATHNAME | FNM_LEADING_DIR))
+	for (; patterns && *patterns; patterns++)
+		if (!fnmatch(*patterns, id, 0))
 			return true;
 	return false;
 }
@@ -144,7 +137,9 @@ void suite_select(struct bench_suite *suite, const struct bench_options *options
 	for (i = 0; i < suite->count; i++) {
 		case_id(id, sizeof(id), suite->scenario, &suite->row[i].what);
 		if ((!options->match || strstr(id, options->match)) &&
-		    (!options->vm || (for_vm(id) && !(suite->row[i].what.flags & BENCH_NATIVE))))
+		    (!options->only || fits(options->only, id)) &&
+		    !(options->present && suite->row[i].what.missing) &&
+		    !(options->vm && (suite->row[i].what.flags & BENCH_NATIVE)))
 			suite->row[n++] = suite->row[i];
 	}
 	suite->count = n;

@@ -6,7 +6,7 @@
 static const struct tool_command * const commands[] = {
 	&command_create, &command_ls, &command_rm, &command_send,
 	&command_recv, &command_cat, &command_run, &command_policy, &command_oci_hook,
-	&command_demo, &command_doctor,
+	&command_demo, &command_bench, &command_doctor,
 };
 
 static const struct tool_command *find(const char *name)

@@ -43,7 +43,7 @@ struct tool_command {
 
 extern const struct tool_command command_create, command_ls, command_rm, command_send,
 	command_recv, command_cat, command_run, command_policy, command_oci_hook, command_demo,
-	command_doctor;
+	command_doctor, command_bench;
 
 /* ---- tool.c: options and messages */
 
