@@ -37,6 +37,8 @@
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define always_inline	inline __attribute__((always_inline))
+#define noinline	__attribute__((noinline))
 #define LINE		128	/* a pair of cache lines: what a prefetcher pulls */
 
 /**
@@ -115,6 +117,8 @@ struct receiver {
 	uint32_t views;		/* inline messages returned since then and not released */
 	uint64_t count;		/* overwrite: messages that stood before pos */
 	uint32_t lull;		/* see lull() */
+	bool direct;		/* the next record is looked at, and not the head: see glance() */
+	uint32_t singles;	/* waits in a row that ended with one message */
 	uint8_t *scratch;	/* overwrite: a copy of the message; enforced: of the ring */
 	uint32_t mourned;	/* enforced: producers that had come, see owner.c */
 };
@@ -419,10 +423,11 @@ static inline void krepis_notify_producer(struct krepis_endpoint *ep, uint64_t t
 /*
  * Wakes the consumers that sleep. Called after the producer published; only then
  * it looks who is there: a consumer that comes later finds what was published.
+ * @first: of a ring, the first record that was published; else NULL.
  */
-static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
+static inline void krepis_notify_consumers(struct krepis_endpoint *ep, void *first)
 {
-	uint32_t live, attention = ep->fence;
+	uint32_t live, attention = ep->fence, direct = 0;
 
 	krepis_barrier();
 	for (live = krepis_live(ep); live; live &= live - 1) {
@@ -430,7 +435,10 @@ static inline void krepis_notify_consumers(struct krepis_endpoint *ep)
 
 		attention |= (krepis_read(&c->waiter.waiting) & KREPIS_ATTENTION) |
 			     krepis_link_died(krepis_read(&c->link.word));
+		direct |= krepis_read(&c->direct);
 	}
+	if (first && direct)
+		krepis_ring_announce(first);
 	if (unlikely(attention))
 		krepis_attend_consumers(ep);
 }

@@ -11,6 +11,10 @@
 
 #define LULL_STEP	2	/* pauses, of some 20 ns */
 #define LULL_MAX	32
+#define SINGLES		16	/* until the next record is looked at again */
+#define GLANCE_SHARE	4	/* of the time to spin, for the look at the next record */
+#define ODD_MAX		16
+#define CACHE_LINE	64
 
 /* Where reading starts: behind all that is published when the live bit is visible. */
 static int start_overwrite(struct krepis_endpoint *ep)
@@ -60,6 +64,7 @@ int krepis_receiver_init(struct krepis_endpoint *ep)
 	}
 	r->head = r->pos;
 	r->tail = r->pos;
+	krepis_write(&ep->consumer->direct, 0);
 	krepis_owner_forgo(ep, r->pos);
 	return 0;
 }
@@ -363,6 +368,59 @@ static void lull(struct krepis_endpoint *ep)
 		r->lull += LULL_STEP;
 }
 
+static void look_at_records(struct krepis_endpoint *ep, bool direct)
+{
+	struct receiver *r = &ep->receiver;
+
+	r->direct = direct;
+	r->singles = 0;
+	krepis_write(&ep->consumer->direct, direct);
+}
+
+/* Something came, of which the head told. */
+static void came(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+
+	if (r->lull)
+		return;
+	if (several(ep)) {
+		r->lull = LULL_STEP;
+		look_at_records(ep, false);
+	} else if (ep->plain && ++r->singles == SINGLES) {
+		look_at_records(ep, true);
+	}
+}
+
+/*
+ * Waits a little, with an eye on the next record. One that is there and not HERE is being
+ * written, or came with others, whom the head tells of.
+ */
+static bool glance(struct krepis_endpoint *ep)
+{
+	struct receiver *r = &ep->receiver;
+	const uint8_t *at = ep->ring + (r->pos & ep->ring_mask);
+	uint32_t i, odd = 0;
+
+	for (i = 0; i < ep->spin / GLANCE_SHARE; i++) {
+		uint64_t word = krepis_ring_header(at), bytes;
+
+		if (word & KREPIS_RING_HERE) {
+			/* Small ones in a row: the head tells of many at a time. */
+			bytes = krepis_record_bytes((uint32_t)word);
+			if (bytes < CACHE_LINE && krepis_ring_header(at + bytes) & KREPIS_RING_HERE) {
+				r->lull = LULL_STEP;
+				look_at_records(ep, false);
+			}
+			return true;
+		}
+		if (word && ++odd == ODD_MAX)
+			return false;
+		krepis_relax();
+	}
+	return false;
+}
+
 /* A receive that has to wait. */
 static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t deadline)
 {
@@ -375,8 +433,7 @@ static int recv_wait(struct krepis_endpoint *ep, struct krepis_msg *msg, int64_t
 		err = krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
 		if (err)
 			return err;
-		if (!r->lull && several(ep))
-			r->lull = LULL_STEP;
+		came(ep);
 		err = next_message(ep, msg);
 		if (err != -EAGAIN)
 			return err;
@@ -404,27 +461,39 @@ static inline int receiver_check(const struct krepis_endpoint *ep)
 }
 
 /* The next message if it stands in the ring. */
-static inline bool next_view(struct krepis_endpoint *ep, struct krepis_msg *msg)
+static always_inline bool next_view(struct krepis_endpoint *ep, struct krepis_msg *msg)
 {
 	struct receiver *r = &ep->receiver;
 	const uint8_t *data = ep->ring + (r->pos & ep->ring_mask);
 	struct krepis_record record;
 
-	if (unlikely(look(ep) || krepis_ring_record(data, r->head - r->pos, ep->geometry.inline_max,
-						    &record) || record.flags))
+	if (r->direct && r->head == r->pos) {
+		uint64_t word = krepis_ring_header(data);
+
+		if (!(word & KREPIS_RING_HERE) ||
+		    krepis_ring_parse(word, UINT64_MAX, ep->geometry.inline_max, &record))
+			return false;
+		r->head = r->pos + krepis_record_bytes(record.len);
+	} else if (unlikely(look(ep) || krepis_ring_record(data, r->head - r->pos,
+							   ep->geometry.inline_max, &record))) {
+		return false;
+	}
+	if (unlikely(record.flags))
 		return false;
 	view(ep, data + sizeof(record), &record, msg);
 	return true;
 }
 
-static __attribute__((noinline)) int recv_slow(struct krepis_endpoint *ep, struct krepis_msg *msg,
-					       int64_t deadline)
+static noinline int recv_slow(struct krepis_endpoint *ep, struct krepis_msg *msg,
+			      int64_t deadline)
 {
 	int err = receiver_check(ep);
 
 	if (err)
 		return err;
 	recv_done(ep);
+	if (ep->receiver.direct && deadline != KREPIS_NOWAIT && glance(ep) && next_view(ep, msg))
+		return 0;
 	err = next_message(ep, msg);
 	if (unlikely(err == -EAGAIN))
 		err = recv_wait(ep, msg, deadline);
@@ -499,8 +568,7 @@ static int batch_wait(struct krepis_endpoint *ep, int64_t deadline)
 		err = krepis_wait_until(ep, krepis_recv_ready, NULL, deadline);
 		if (err)
 			return err;
-		if (!r->lull && several(ep))
-			r->lull = LULL_STEP;
+		came(ep);
 	}
 	return 0;
 }

@@ -12,6 +12,8 @@
 #include "internal.h"
 #include "poison.h"
 
+#define SMALL	64	/* bytes that krepis_send() copies itself */
+
 /* Overwrite: a predecessor died while it wrote the marks. */
 static void mend_marks(struct krepis_endpoint *ep)
 {
@@ -51,6 +53,11 @@ int krepis_sender_init(struct krepis_endpoint *ep)
 	return 0;
 }
 
+static inline uint8_t *at_head(const struct krepis_endpoint *ep)
+{
+	return ep->ring + (ep->sender.w.head & ep->ring_mask);
+}
+
 static inline void count_sent(struct krepis_endpoint *ep)
 {
 	krepis_write(&ep->counters->messages, ep->sender.messages);
@@ -58,20 +65,23 @@ static inline void count_sent(struct krepis_endpoint *ep)
 }
 
 /* Publishes what was committed, which is something. */
-static inline void flush_all(struct krepis_endpoint *ep, bool overwrites)
+static always_inline void flush_all(struct krepis_endpoint *ep, bool overwrites)
 {
 	struct sender *s = &ep->sender;
+	uint8_t *first = overwrites ? NULL : ep->ring + (s->w.published & ep->ring_mask);
+	const uint64_t head = s->w.head;
 
-	s->w.published = s->w.head;
+	s->w.published = head;
 	count_sent(ep);
 	if (unlikely(overwrites)) {
-		s->w.marks.head = s->w.head;
+		s->w.marks.head = head;
 		s->w.marks.head_count = s->earlier + s->messages;
 		krepis_ring_mark(ep->producer, &s->w.marks);
 	} else {
-		krepis_ring_publish(ep->producer, s->w.head);
+		krepis_ring_end(ep->ring + (head & ep->ring_mask));
+		krepis_ring_publish(ep->producer, head);
 	}
-	krepis_notify_consumers(ep);
+	krepis_notify_consumers(ep, first);
 }
 
 /* Publishes what was committed. The caller has checked the endpoint. */
@@ -163,13 +173,14 @@ static void evict_for(struct krepis_endpoint *ep, uint64_t end)
  */
 static int wait_for_room(struct krepis_endpoint *ep, uint64_t bytes, int64_t deadline)
 {
+	uint64_t room = krepis_ring_room(ep->geometry.ring_size);
 	uint64_t quarter = ep->geometry.ring_size / 4;
 	uint64_t enough = bytes > quarter ? bytes : quarter;
 	int err;
 
 	/* Who polls beside us is satisfied with less. */
 	if (deadline != KREPIS_NOWAIT && !ep->polled) {
-		krepis_write(&ep->producer->need, ep->sender.w.head + enough - ep->geometry.ring_size);
+		krepis_write(&ep->producer->need, ep->sender.w.head + enough - room);
 		err = krepis_wait_briefly(ep, krepis_send_ready, &enough, deadline);
 		krepis_write(&ep->producer->need, 0);
 		if (err != -EAGAIN && err != -ETIMEDOUT)
@@ -223,11 +234,6 @@ static inline int sender_check(const struct krepis_endpoint *ep)
 	return ep->sender.begun ? -EBUSY : 0;
 }
 
-static inline uint8_t *at_head(const struct krepis_endpoint *ep)
-{
-	return ep->ring + (ep->sender.w.head & ep->ring_mask);
-}
-
 /* The record at the head is complete. */
 static inline void append(struct krepis_endpoint *ep, uint32_t len, uint64_t payload)
 {
@@ -257,26 +263,39 @@ static int send_copy(struct krepis_endpoint *ep, uint16_t type, const void *data
 	return err;
 }
 
-/* There is room for it. */
-static inline void send_record(struct krepis_endpoint *ep, uint16_t type, const void *data,
-			       uint32_t len)
+/* The record for it is at the head. */
+static inline void describe(struct krepis_endpoint *ep, uint16_t type, uint32_t len)
 {
-	uint8_t *record = at_head(ep), *payload = record + sizeof(struct krepis_record);
-
-	krepis_ring_describe(record, len, type, 0);
-	/* Two words that may overlap: a call is as much as the rest. */
-	if (len - sizeof(uint64_t) <= sizeof(uint64_t)) {
-		memcpy(payload, data, sizeof(uint64_t));
-		memcpy(payload + len - sizeof(uint64_t), data + len - sizeof(uint64_t),
-		       sizeof(uint64_t));
-	} else if (len) {
-		memcpy(payload, data, len);
-	}
+	/* After the payload: somebody may be looking at it. */
+	krepis_ring_describe(at_head(ep), len, type, 0);
 	append(ep, len, len);
 }
 
-static __attribute__((noinline)) int send_slow(struct krepis_endpoint *ep, uint16_t type,
-					       const void *data, size_t len, int64_t deadline)
+/* @from and @to one after the other by pieces of one size, of which the last may overlap. */
+#define COPY(to, from, len, size)							\
+	do {										\
+		uint32_t at_;								\
+											\
+		for (at_ = 0; at_ + (size) < (len); at_ += (size))			\
+			__builtin_memcpy((to) + at_, (from) + at_, (size));		\
+		__builtin_memcpy((to) + (len) - (size), (from) + (len) - (size), (size)); \
+	} while (0)
+
+/* At most SMALL bytes: a call of memcpy() is as much as all the rest of a send. */
+static always_inline void copy_small(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len >= 16)
+		COPY(to, from, len, 16);
+	else if (len >= 8)
+		COPY(to, from, len, 8);
+	else if (len >= 4)
+		COPY(to, from, len, 4);
+	else if (len)
+		COPY(to, from, len, 1);
+}
+
+static noinline int send_slow(struct krepis_endpoint *ep, uint16_t type, const void *data,
+			      size_t len, int64_t deadline)
 {
 	int err = sender_check(ep);
 
@@ -287,7 +306,9 @@ static __attribute__((noinline)) int send_slow(struct krepis_endpoint *ep, uint1
 	err = room_for(ep, krepis_record_bytes((uint32_t)len), deadline);
 	if (err)
 		return err;
-	send_record(ep, type, data, (uint32_t)len);
+	if (len)
+		memcpy(at_head(ep) + sizeof(struct krepis_record), data, len);
+	describe(ep, type, (uint32_t)len);
 	flush(ep);
 	return 0;
 }
@@ -299,10 +320,11 @@ KREPIS_API int krepis_send(struct krepis_endpoint *ep, uint16_t type, const void
 
 	/* All that room_for() and sender_check() ask, if the answer is yes. */
 	if (unlikely(ep->plain != KREPIS_PRODUCER || !krepis_usable(ep) || s->begun ||
-		     len > ep->geometry.inline_max || !krepis_live(ep) ||
+		     len > SMALL || len > ep->geometry.inline_max || !krepis_live(ep) ||
 		     s->w.head + krepis_record_bytes((uint32_t)len) > s->w.limit))
 		return send_slow(ep, type, data, len, deadline);
-	send_record(ep, type, data, (uint32_t)len);
+	copy_small(at_head(ep) + sizeof(struct krepis_record), data, (uint32_t)len);
+	describe(ep, type, (uint32_t)len);
 	flush_all(ep, false);
 	return 0;
 }
@@ -352,7 +374,7 @@ KREPIS_API int krepis_batch_begin(struct krepis_endpoint *ep, struct krepis_batc
 
 	if (err)
 		return err;
-	if (!bytes || bytes > ep->geometry.ring_size)
+	if (!bytes || bytes > krepis_ring_room(ep->geometry.ring_size))
 		return -EMSGSIZE;
 	err = room_for(ep, (bytes + 7) & ~7ULL, deadline);
 	if (err)

@@ -150,7 +150,7 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *ep, uint16_t type, s
 	krepis_count(&ep->counters->messages, 1);
 	krepis_count(&ep->counters->bytes, len);
 	if (likely(!krepis_enforced(ep)))
-		krepis_notify_consumers(ep);
+		krepis_notify_consumers(ep, NULL);
 	return 0;
 }
 

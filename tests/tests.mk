@@ -79,11 +79,11 @@ demo:
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(OUT)/%.o) $(patsubst %.cc,$(OUT)/%.o,$(wildcard tests/bench/*.cc))
 
-$(OUT)/tests/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h)
+$(OUT)/tests/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h include/krepis/*.h include/uapi/linux/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARN) -Itests/bench -c $< -o $@
 
-$(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h)
+$(OUT)/tests/bench/%.o: tests/bench/%.cc $(wildcard tests/bench/*.h include/krepis/*.h include/uapi/linux/*.h)
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -Wall -Wextra -Itests/bench -c $< -o $@
 

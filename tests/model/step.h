@@ -92,24 +92,25 @@ static void model_fail(const char *why)
 }
 
 /*
- * Two bytes for the values that a model meets: five bits of generation or
- * count above eleven of state, position or mask, of which all ones stands for
- * 32 ones.
+ * Two bytes for the values that a model meets: the highest bit; five bits of generation,
+ * count or type; ten of state, position or mask, of which all ones stands for 32 ones.
  */
 static __u16 model_pack(__u64 v)
 {
 	__u32 low = (__u32)v;
+	__u64 middle = v << 1 >> 33;
 
-	if (v >> 37 || (low >= 0x7ff && low != 0xffffffffU))
+	if (middle >> 5 || (low >= 0x3ff && low != 0xffffffffU))
 		model_fail("value does not fit the log");
-	return (__u16)(v >> 32 << 11 | (low & 0x7ff));
+	return (__u16)(v >> 63 << 15 | middle << 10 | (low & 0x3ff));
 }
 
 static __u64 model_unpack(__u16 v)
 {
-	__u32 low = v & 0x7ff;
+	__u32 low = v & 0x3ff;
 
-	return (__u64)(v >> 11) << 32 | (low == 0x7ff ? 0xffffffffU : low);
+	return (__u64)(v >> 15) << 63 | (__u64)(v >> 10 & 0x1f) << 32 |
+	       (low == 0x3ff ? 0xffffffffU : low);
 }
 
 /* A line of a trail. */

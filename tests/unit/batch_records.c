@@ -6,6 +6,7 @@
 
 #define LEN	50
 #define ROOM(n)	KREPIS_BATCH_BYTES(n, LEN)
+#define WHOLE	krepis_ring_room(4096)	/* of SMALL_RING() */
 
 /* Puts @count messages of LEN bytes that follow from @seed on. */
 static void put(struct krepis_batch *batch, uint64_t seed, unsigned int count)
@@ -112,14 +113,14 @@ static void no_more_is_put_than_there_is_room(void **state)
 	unsigned int n = 0;
 
 	(void)state;
-	assert_ok(krepis_batch_begin(p.producer, &batch, 4096, KREPIS_NOWAIT));
+	assert_ok(krepis_batch_begin(p.producer, &batch, WHOLE, KREPIS_NOWAIT));
 	assert_null(krepis_batch_put(&batch, 1, 101));
 	assert_null(krepis_batch_put(&batch, 1, UINT32_MAX));
 	for (; krepis_batch_put(&batch, 1, 100); n++)
 		;
-	assert_int_equal(n, 4096 / krepis_record_bytes(100));
+	assert_int_equal(n, WHOLE / krepis_record_bytes(100));
 	/* What is smaller still fits. */
-	assert_non_null(krepis_batch_put(&batch, 1, 4096 % krepis_record_bytes(100) - 8));
+	assert_non_null(krepis_batch_put(&batch, 1, WHOLE % krepis_record_bytes(100) - 8));
 	assert_null(krepis_batch_put(&batch, 1, 0));
 	assert_ok(krepis_batch_commit(p.producer, &batch));
 	assert_error(krepis_batch_begin(p.producer, &batch, 8, KREPIS_NOWAIT), EAGAIN);
@@ -134,9 +135,9 @@ static void room_that_no_ring_has_is_refused(void **state)
 
 	(void)state;
 	assert_error(krepis_batch_begin(p.producer, &batch, 0, KREPIS_NOWAIT), EMSGSIZE);
-	assert_error(krepis_batch_begin(p.producer, &batch, 4097, KREPIS_NOWAIT), EMSGSIZE);
+	assert_error(krepis_batch_begin(p.producer, &batch, WHOLE + 1, KREPIS_NOWAIT), EMSGSIZE);
 	assert_error(krepis_batch_begin(p.producer, &batch, SIZE_MAX, KREPIS_NOWAIT), EMSGSIZE);
-	assert_ok(krepis_batch_begin(p.producer, &batch, 4096, KREPIS_NOWAIT));
+	assert_ok(krepis_batch_begin(p.producer, &batch, WHOLE, KREPIS_NOWAIT));
 	close_pair(&p);
 }
 
@@ -220,7 +221,7 @@ static void what_was_not_taken_out_comes_again(void **state)
 static void room_comes_back_when_it_is_done(void **state)
 {
 	struct pair p = open_pair(SMALL_RING());
-	unsigned int all = 4096 / krepis_record_bytes(LEN);
+	unsigned int all = WHOLE / krepis_record_bytes(LEN);
 	struct krepis_batch batch, more;
 
 	(void)state;
@@ -293,7 +294,7 @@ static void a_record_that_cannot_be_breaks_the_endpoint(void **state)
 		1017,				/* more than inline_max */
 		UINT32_MAX,
 		100,				/* more than there is */
-		LEN | 1ULL << 63,		/* an unknown flag */
+		LEN | 1ULL << 62,		/* an unknown flag */
 		LEN | (uint64_t)KREPIS_MSG_BUFFER << 48,	/* no handle */
 	};
 

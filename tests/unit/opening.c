@@ -96,7 +96,10 @@ static void another_version_is_refused(void **state)
 {
 	(void)state;
 	edited_word_is_refused(offsetof(struct krepis_info, abi), 0, EPROTONOSUPPORT);
-	edited_word_is_refused(offsetof(struct krepis_info, abi), 2, EPROTONOSUPPORT);
+	edited_word_is_refused(offsetof(struct krepis_info, abi), KREPIS_ABI_VERSION - 1,
+			       EPROTONOSUPPORT);
+	edited_word_is_refused(offsetof(struct krepis_info, abi), KREPIS_ABI_VERSION + 1,
+			       EPROTONOSUPPORT);
 	edited_word_is_refused(offsetof(struct krepis_info, abi), UINT32_MAX, EPROTONOSUPPORT);
 }
 

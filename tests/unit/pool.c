@@ -79,7 +79,7 @@ static void what_an_ended_thread_abandoned_is_not_lost(void **state)
 /* Each of many buffers is handed out once; all of them go there and back. */
 static void all_of_many_buffers_come_back(uint32_t flags)
 {
-	struct krepis_channel *channel = anonymous(OPTIONS(.ring_size = 1 << 20, .buffer_size = 64,
+	struct krepis_channel *channel = anonymous(OPTIONS(.ring_size = 2 << 20, .buffer_size = 64,
 							   .buffer_count = MANY));
 	struct krepis_endpoint *producer = attach(channel, KREPIS_PRODUCER, flags);
 	struct krepis_endpoint *consumer = attach(channel, KREPIS_CONSUMER, flags);

@@ -26,7 +26,7 @@
 #include <linux/types.h>
 
 #define KREPIS_MAGIC		0x003173697065724bULL	/* "Krepis1\0" */
-#define KREPIS_ABI_VERSION	1
+#define KREPIS_ABI_VERSION	2
 
 /* Limits. Every one is checked before a channel comes to life. */
 #define KREPIS_MAX_CONSUMERS	32
@@ -152,6 +152,7 @@ struct krepis_record {
 #define KREPIS_MSG_BUFFER	(1U << 0)	/* the payload is a struct krepis_handle */
 #define KREPIS_MSG_CRC32C	(1U << 1)	/* the descriptor carries a checksum */
 #define KREPIS_MSG_FRESH	(1U << 2)	/* triple: first time this value is seen; never stored */
+#define KREPIS_MSG_HERE		(1U << 15)	/* ring: the head is behind it; no receiver sees it */
 
 /**
  * struct krepis_link - tells one peer that its other side is alive
@@ -301,6 +302,7 @@ struct krepis_producer {
  * @waiter:	see struct krepis_waiter
  * @link:	tells the producer that this consumer lives; beside @waiter, because the
  *		producer looks at both after each publication
+ * @direct:	1: it looks at the next record, which is to say that it is HERE
  * @front:	triple: the buffer that the consumer reads
  * @joined:	1 once it knows where it begins to read: what is sent from then on, it gets
  * @counters:	see struct krepis_counters
@@ -310,7 +312,9 @@ struct krepis_consumer {
 	__u64 pad0[15];
 	struct krepis_waiter waiter;
 	struct krepis_link link;
-	__u64 pad1[14];
+	__u32 direct;
+	__u32 pad1;
+	__u64 pad2[13];
 	__u32 front;
 	__u32 joined;
 	struct krepis_counters counters;
