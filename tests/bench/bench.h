@@ -126,8 +126,9 @@ struct bench_metric {
 };
 
 /*
- * A goal holds if the value, or with a peer the ratio value/peer_value, is at
- * most the limit. An emulated machine is no place for most: there an instruction
+ * A goal holds if the value is at most the limit; with a peer, if it is so many times worse
+ * than that one's at most: 0.5 is twice as good. BENCH_LINKED: than the best of the peers
+ * that are libraries of shared memory. An emulated machine is no place for most: there an instruction
  * costs what it costs to translate it, and a cache line nothing.
  */
 struct bench_goal {
@@ -137,6 +138,8 @@ struct bench_goal {
 	double limit;
 	bool vm;		/* checked with --vm too */
 };
+
+#define BENCH_LINKED	"the best linked peer"
 
 struct bench_scenario {
 	const char *name;		/* "S1" */

@@ -132,6 +132,7 @@ extern const struct transport link_krepis_kmod;
 LINK_PEER link_buffer_shm;		/* buffers, payload written and read */
 LINK_PEER link_buffer_kmod;
 LINK_PEER link_copy_kmod;		/* ... read from a copy that nobody else has */
+LINK_PEER link_copy_shm;
 LINK_PEER link_handover_shm;	/* buffers, payload untouched */
 LINK_PEER link_handover_kmod;
 LINK_PEER link_buffer_enforced;	/* enforced, payload written and read */

@@ -422,17 +422,18 @@ static void second_detach(struct link *link, int who)
 	.teardown = krepis_link_teardown,				\
 }
 
-#define BUFFER_SHM(how)		\
-	BUFFER_TRANSPORT("krepis-shm", NULL, how, how, how, krepis_link)
+#define BUFFER_SHM(name, send, recv)	\
+	BUFFER_TRANSPORT(name, NULL, send, send, recv, krepis_link)
 #define BUFFER_KMOD(name, send, recv)	\
 	BUFFER_TRANSPORT(name, backend_no_module, send, send, recv, krepis_link)
 #define BUFFER_ENFORCED(who)		\
 	BUFFER_TRANSPORT("krepis-enforced", backend_no_module, enforced, full, full, who)
 
-const struct transport link_buffer_shm = BUFFER_SHM(full);
+const struct transport link_buffer_shm = BUFFER_SHM("krepis-shm", full, full);
+const struct transport link_copy_shm = BUFFER_SHM("ring+copy-shm", full, copy);
 const struct transport link_buffer_kmod = BUFFER_KMOD("krepis-kmod", full, full);
 const struct transport link_copy_kmod = BUFFER_KMOD("ring+copy", full, copy);
-const struct transport link_handover_shm = BUFFER_SHM(handover);
+const struct transport link_handover_shm = BUFFER_SHM("krepis-shm", handover, handover);
 const struct transport link_handover_kmod = BUFFER_KMOD("krepis-kmod", handover, handover);
 const struct transport link_buffer_enforced = BUFFER_ENFORCED(krepis_link);
 const struct transport link_second_enforced = BUFFER_ENFORCED(second);

@@ -2,8 +2,9 @@
 /*
  * S12: how the cost of a message grows.
  *
- *	channels   in one wait set, one of them active at a time: from a send until another
+ *	channels   in one wait set, ten of which are active in turn: from a send until another
  *		   process, which slept in the wait set, has got the message
+ *	turns	   the same, and all of them are: each is met with cold caches
  *	endpoints  consumers of one ring: processor time of all sides, as in S6
  *	buffers	   in a pool: acquire, publish, receive and release by one process
  */
@@ -22,6 +23,7 @@
 #define CHANNELS	BENCH_GROUP(0)
 #define ENDPOINTS	BENCH_GROUP(1)
 #define BUFFERS		BENCH_GROUP(2)
+#define TURNS		BENCH_GROUP(3)
 
 enum { S12_NS, S12_P99 };
 
@@ -120,6 +122,7 @@ static const struct growth {
 	unsigned int count[5];	/* up to a 0 */
 } growths[] = {
 	{ "channels", CHANNELS, 10, { 1, 10, 100, 1000, MANY } },
+	{ "turns", TURNS, 10, { 10, 100, 1000, MANY } },
 	{ "endpoints", ENDPOINTS, 1, { 1, 8, 32 } },
 	{ "buffers", BUFFERS, 64, { 1, 64, 1024, 65536 } },
 };
@@ -129,7 +132,7 @@ static void s12_add(struct bench_suite *suite, const struct growth *g, const cha
 {
 	struct bench_case what = { .variant = g->variant };
 
-	if (g->group == CHANNELS)
+	if (g->group == CHANNELS || g->group == TURNS)
 		many_case(&what, impl, count);
 	else if (g->group == ENDPOINTS)
 		broadcast_case(&what, impl, count, false);
@@ -171,6 +174,7 @@ static void s12_finish(struct bench_run *run)
 }
 
 static const struct bench_goal s12_goals[] = {
+	{ "S12/krepis-shm/1000/channels", "time", "krepis-shm/10", 1.5, false },
 	{ "S12/krepis-shm/10000/channels", "time", "krepis-shm/10", 1.5, false },
 	{ "S12/krepis-kmod/10000/channels", "time", "krepis-kmod/10", 1.5, false },
 };

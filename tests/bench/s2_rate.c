@@ -68,6 +68,17 @@ static void s2_list(struct bench_suite *suite)
 				s2_add_batches(suite, t, sizes[i]);
 }
 
+#define BEST(size, limit) { "S2/krepis-shm/" size, "rate", BENCH_LINKED, limit, false }
+
+static const struct bench_goal s2_goals[] = {
+	BEST("8", 1), BEST("8/batch8", 1), BEST("8/batch32", 1), BEST("8/batch256", 1),
+	BEST("64", 1 / 1.2), BEST("64/batch8", 1), BEST("64/batch32", 1), BEST("64/batch256", 1),
+	BEST("256", 1), BEST("256/batch8", 1), BEST("256/batch32", 1), BEST("256/batch256", 1),
+	BEST("1024", 1), BEST("1024/batch8", 1), BEST("1024/batch32", 1),
+	BEST("4096", 1), BEST("4096/batch8", 1), BEST("4096/batch32", 1),
+	{ "S2/krepis-shm/64/batch32", "rate", "rte_ring", 1 / 1.1, false },
+};
+
 const struct bench_scenario s2_rate = {
 	.name = "S2",
 	.title = "throughput, million messages/s and GB/s; payload written and verified",
@@ -83,4 +94,6 @@ const struct bench_scenario s2_rate = {
 	},
 	.list = s2_list,
 	.finish = link_finish,
+	.goals = s2_goals,
+	.goal_count = ARRAY_SIZE(s2_goals),
 };

@@ -244,16 +244,18 @@ static void add_touch(struct bench_suite *suite, uint64_t size)
 
 static void s5_list(struct bench_suite *suite)
 {
-	static const uint64_t sizes[] = { 4 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, LARGEST };
+	static const uint64_t sizes[] = { 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, LARGEST };
 	static const struct transport *const all[] = {
 		&link_buffer_shm, &link_buffer_kmod, &link_buffer_enforced, &link_unix, &link_pipe,
-		&link_copy_kmod, &link_iceoryx, &link_vmsplice,
+		&link_copy_kmod, &link_copy_shm, &link_iceoryx, &link_vmsplice,
 	};
 	/* They copy all of it in any case: "pages" would say what "full" does. */
 	static const struct transport *const copying[] = {
 		&link_zmq, &link_nng, &link_seqpacket, &link_mq,
 	};
 	static const struct how full = { "full", 0, FULL }, pages = { "pages", PAGE, PAGES };
+	/* What a copying one cannot do without. */
+	static const struct how first = { "handover", LARGEST, HANDOVER };
 	static const struct how by_two = { "pages-mt", PAGE, PAGES };
 	unsigned int i, j;
 
@@ -262,6 +264,10 @@ static void s5_list(struct bench_suite *suite)
 	add_handover_peer(suite, 4 * KIB, &link_ck_pair);
 	add_handover_peer(suite, 4 * KIB, &link_rte_pair);
 	add_handover_peer(suite, 4 * KIB, &link_iceoryx_handover);
+	add_handover(suite, LARGEST, &link_handover_shm);
+	add_handover(suite, LARGEST, &link_handover_kmod);
+	add(suite, LARGEST, &first, &link_unix);
+	add(suite, LARGEST, &first, &link_pipe);
 	add_handover(suite, 16 * MIB, &link_handover_shm);
 	add_handover(suite, 16 * MIB, &link_handover_kmod);
 	add_handover_peer(suite, 16 * MIB, &link_iceoryx_handover);
@@ -284,8 +290,14 @@ static void s5_list(struct bench_suite *suite)
 #define CYCLE(size, peer, limit) { "S5/krepis-enforced/" #size "/pages", "time", peer, limit, true }
 
 static const struct bench_goal s5_goals[] = {
-	{ "S5/krepis-shm/4096/handover", "time", NULL, 250, false },
-	{ "S5/krepis-shm/16777216/handover", "time", NULL, 250, false },
+	{ "S5/krepis-shm/4096/handover", "time", NULL, 150, false },
+	{ "S5/krepis-shm/16777216/handover", "time", NULL, 150, false },
+	{ "S5/krepis-shm/4194304/handover", "time", "unix", 1 / 100.0, false },
+	{ "S5/krepis-shm/16384/full", "time", "ring+copy-shm", 1, false },
+	{ "S5/krepis-shm/65536/full", "time", "ring+copy-shm", 1, false },
+	{ "S5/krepis-shm/262144/full", "time", "ring+copy-shm", 1, false },
+	{ "S5/krepis-shm/1048576/full", "time", "ring+copy-shm", 1, false },
+	{ "S5/krepis-shm/4194304/full", "time", "ring+copy-shm", 1, false },
 	{ "S5/krepis-shm/16777216/handover", "time", "krepis-shm/4096", 1.2, false },
 	{ "S5/krepis-kmod/16777216/handover", "time", "krepis-kmod/4096", 1.2, false },
 	CYCLE(4096, "unix", 1 / 2.0),

@@ -270,8 +270,8 @@ static void s7_list(struct bench_suite *suite)
 }
 
 static const struct bench_goal s7_goals[] = {
-	{ "S7/krepis-shm/64/publish", "time", NULL, 20, false },
-	{ "S7/krepis-shm/64/read", "time", NULL, 2, false },
+	{ "S7/krepis-shm/64/publish", "time", NULL, 10, false },
+	{ "S7/krepis-shm/64/read", "time", NULL, 1.5, false },
 };
 
 const struct bench_scenario s7_triple = {

@@ -204,6 +204,10 @@ static void s8_list(struct bench_suite *suite)
 	}
 }
 
+static const struct bench_goal s8_goals[] = {
+	{ "S8/krepis-shm/1", "time", NULL, 15, false },
+};
+
 const struct bench_scenario s8_pool = {
 	.name = "S8",
 	.title = "pool: acquire and abandon of 4 KiB, ns of processor time each",
@@ -215,4 +219,6 @@ const struct bench_scenario s8_pool = {
 		[S8_EMPTY] = { "empty", "%", "empty %", 1, BENCH_LOWER, BENCH_COLUMN },
 	},
 	.list = s8_list,
+	.goals = s8_goals,
+	.goal_count = ARRAY_SIZE(s8_goals),
 };

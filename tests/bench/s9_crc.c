@@ -175,6 +175,14 @@ static void s9_list(struct bench_suite *suite)
 	}
 }
 
+static const struct bench_goal s9_goals[] = {
+	{ "S9/krepis/4096/crc32c", "bandwidth", "isal", 1, false },
+	{ "S9/krepis/1048576/crc32c", "bandwidth", "isal", 1, false },
+	{ "S9/krepis/67108864/crc32c", "bandwidth", "isal", 1, false },
+	{ "S9/krepis/1048576/copy-crc32c", "bandwidth", "memcpy", 1 / 0.9, false },
+	{ "S9/krepis/67108864/copy-crc32c", "bandwidth", "memcpy", 1 / 0.9, false },
+};
+
 const struct bench_scenario s9_crc = {
 	.name = "S9",
 	.title = "CRC-32C, and copy with CRC-32C, GB/s",
@@ -185,4 +193,6 @@ const struct bench_scenario s9_crc = {
 			      BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
 	},
 	.list = s9_list,
+	.goals = s9_goals,
+	.goal_count = ARRAY_SIZE(s9_goals),
 };
