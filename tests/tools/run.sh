@@ -80,7 +80,7 @@ usage_is_told() {
 	exits help_is_done 0 help
 	exits version_is_done 0 --version
 	check version_names_the_file_VERSION prints "krepis $(cat VERSION)"
-	for command in create ls rm send recv cat run policy oci-hook demo doctor; do
+	for command in create ls rm send recv cat run policy oci-hook demo bench doctor; do
 		run help "$command"
 		first=$(cat "$out")
 		run "$command" --help
@@ -467,6 +467,25 @@ wait $writer 2>/dev/null
 check demo_fails_with_the_name_of_a_file_that_differs eval '[ $status -eq 1 ] && says files/moving'
 mkdir "$work/none"
 exits demo_of_no_files_fails 1 demo --path "$work/none"
+
+# ---- bench
+
+bench_holds() {
+	run bench --rounds 1 --json "$work/bench.json"
+	check bench_measures [ $status -eq 0 ]
+	check bench_shows_each_scenario eval 'for s in S1 S2 S4 S5; do grep -q "^$s  " "$out" || exit 1; done'
+	check bench_records_are_there python3 -c "import json
+d = json.load(open('$work/bench.json'))
+assert {r['id'].split('/')[0] for r in d} == {'S1', 'S2', 'S4', 'S5'}
+assert all(r['value'] > 0 for r in d if r['metric'] in ('p50', 'rate', 'time'))
+assert {'pipe', 'unix', 'raw', 'futex'} <= {r['peer'] for r in d}"
+}
+# An emulator is no place for it, nor is one processor.
+[ $slow != 1 ] || [ "$(nproc)" -lt 2 ] || bench_holds
+exits bench_of_no_rounds_is_usage 2 bench --rounds 0
+exits bench_of_one_processor_is_usage 2 bench --cpus 0,0
+exits bench_of_processors_that_are_not_there_is_usage 2 bench --cpus 0,99999
+exits bench_takes_no_operand 2 bench now
 
 run ls --json
 check nothing_stays_attached python3 -c "import json
