@@ -68,12 +68,13 @@ TEST_F(ring, producer_is_ready_while_the_largest_record_fits)
 {
 	__u64 size = self->producer.layout.payload - self->producer.layout.ring;
 	__u64 record = sizeof(struct krepis_record) + self->producer.geometry.inline_max;
+	__u64 room = size - sizeof(struct krepis_record);
 	int full = variant->backpressure == KREPIS_OVERWRITE ? POLLOUT : 0;
 
 	EXPECT_EQ(POLLOUT, polled(self->producer.fd, ALL, 0));
-	self->producer.producer->head = size - record;
+	self->producer.producer->head = room - record;
 	EXPECT_EQ(POLLOUT, polled(self->producer.fd, ALL, 0));
-	self->producer.producer->head = size - record + 8;
+	self->producer.producer->head = room - record + 8;
 	EXPECT_EQ(full, polled(self->producer.fd, ALL, 0));
 	self->producer.producer->head = size;
 	EXPECT_EQ(full, polled(self->producer.fd, ALL, 0));
