@@ -3,13 +3,13 @@
  * S10: messages that are there are received, and given to a handler by a table of types.
  */
 #include <errno.h>
+#include <krepis/batch.h>
 #include <krepis/packet.h>
 #include <string.h>
 
 #include "founding.h"
 
 #define STAGED		512	/* so that what is staged stays in the first cache */
-#define BATCH		32
 
 struct moved { uint64_t value; };
 struct typed { uint64_t value; };
@@ -81,17 +81,18 @@ static int dispatch_singly(struct krepis_endpoint *consumer)
 
 static int dispatch_batches(struct krepis_endpoint *consumer)
 {
-	struct krepis_msg msg[BATCH];
+	struct krepis_batch batch;
+	struct krepis_msg msg = { 0 };
 	unsigned int done = 0;
-	int n, i, err = 0;
+	int err = 0;
 
 	while (done < STAGED && !err) {
-		n = krepis_recv_batch(consumer, msg, BATCH, KREPIS_NOWAIT);
-		if (n < 0)
-			return n;
-		for (i = 0; i < n && !err; i++)
-			err = dispatch(&msg[i]);
-		done += (unsigned int)n;
+		err = krepis_batch_recv(consumer, &batch, KREPIS_NOWAIT);
+		while (!err && (msg.data = krepis_batch_next(&batch, &msg.type, &msg.len)))
+			err = dispatch(&msg);
+		done += batch.count;
+		if (!err)
+			err = krepis_batch_done(consumer, &batch);
 	}
 	return err;
 }

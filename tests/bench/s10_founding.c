@@ -330,6 +330,7 @@ static void s10_finish(struct bench_run *run)
 static const struct bench_goal s10_goals[] = {
 	{ "S10/krepis-shm/0/call", "time", NULL, 5, false },
 	{ "S10/krepis-shm/8/dispatch", "time", NULL, 5, false },
+	{ "S10/krepis-shm/8/dispatch-batch", "time", NULL, 5, false },
 	{ "S10/krepis-shm/15360/frame", "time", NULL, 5000, false },
 };
 
