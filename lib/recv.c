@@ -11,6 +11,7 @@
 
 #define LULL_STEP	2	/* pauses, of some 20 ns */
 #define LULL_MAX	32
+#define LULL_WORTH	4	/* pauses that one message more is worth */
 #define SINGLES		16	/* until the next record is looked at again */
 #define GLANCE_SHARE	4	/* of the time to spin, for the look at the next record */
 #define ODD_MAX		16
@@ -336,8 +337,8 @@ int krepis_recv_ready(struct krepis_endpoint *ep, void *arg)
 	return err ? err : -EAGAIN;
 }
 
-/* Whether more than one record is there. The size of the first may be a lie. */
-static bool several(struct krepis_endpoint *ep)
+/* Whether more than @count records are there. The size of the first may be a lie. */
+static bool more_than(struct krepis_endpoint *ep, uint32_t count)
 {
 	struct receiver *r = &ep->receiver;
 	uint64_t available = krepis_load_acquire(&ep->producer->head) - r->pos;
@@ -346,14 +347,15 @@ static bool several(struct krepis_endpoint *ep)
 	if (!available)
 		return false;
 	len = krepis_read((const uint32_t *)(ep->ring + (r->pos & ep->ring_mask)));
-	return available > krepis_record_bytes(len);
+	return available > count * krepis_record_bytes(len);
 }
 
 /*
  * A consumer that is as fast as its producer finds the ring empty after every
  * message, and then each costs both of them a cache miss on the head. So where
  * messages come faster than one can look, it looks away for a while, that they
- * come in batches; and where a look finds only one, it looks at once again.
+ * come in batches; and where too few of them did for so many pauses, not so long: they
+ * would only wait.
  */
 static void lull(struct krepis_endpoint *ep)
 {
@@ -362,7 +364,7 @@ static void lull(struct krepis_endpoint *ep)
 
 	for (i = 0; i < r->lull; i++)
 		krepis_relax();
-	if (!several(ep))
+	if (!more_than(ep, 1 + r->lull / LULL_WORTH))
 		r->lull /= 2;
 	else if (r->lull < LULL_MAX)
 		r->lull += LULL_STEP;
@@ -384,7 +386,7 @@ static void came(struct krepis_endpoint *ep)
 
 	if (r->lull)
 		return;
-	if (several(ep)) {
+	if (more_than(ep, 1)) {
 		r->lull = LULL_STEP;
 		look_at_records(ep, false);
 	} else if (ep->plain && ++r->singles == SINGLES) {
