@@ -153,9 +153,14 @@ install: all
 		$(DESTDIR)$(PREFIX)/include/krepis $(DESTDIR)$(PREFIX)/include/linux \
 		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(OUT)/krepis $(DESTDIR)$(PREFIX)/bin/
+	install -d $(DESTDIR)$(PREFIX)/share/krepis/codegen
+	install -m 644 tools/codegen/*.py $(DESTDIR)$(PREFIX)/share/krepis/codegen/
+	install -m 755 tools/codegen/krepis-codegen $(DESTDIR)$(PREFIX)/share/krepis/codegen/
+	ln -sf ../share/krepis/codegen/krepis-codegen $(DESTDIR)$(PREFIX)/bin/krepis-codegen
 	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \
 		include/krepis/waitset.h include/krepis/uring.h include/krepis/batch.h \
-		include/krepis/ring.h include/krepis/atomic.h $(DESTDIR)$(PREFIX)/include/krepis/
+		include/krepis/ring.h include/krepis/atomic.h include/krepis/annotate.h \
+		include/krepis/krepis.hpp $(DESTDIR)$(PREFIX)/include/krepis/
 	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
 	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)

@@ -13,7 +13,7 @@ PROTO_C	   := $(PROTO:%.proto=$(OUT)/%.pb-c.c)
 .PHONY: tests unit check-debug demo-vm bench-vm
 
 unit: $(UNIT_BIN)
-tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN)
+tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN) $(OUT)/tests/bindings/cpp
 
 include tests/kselftest/kselftest.mk
 include tests/sandbox/sandbox.mk
@@ -48,6 +48,16 @@ $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(OUT)/libkrepis.
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.a,$^) \
 		$(LIBS) -pthread
+
+# What krepis-codegen makes of the tests' messages, for C++.
+$(OUT)/tests/bindings/messages.hpp: tests/codegen/messages.h $(wildcard tools/codegen/*) include/krepis/packet.h
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language c++ --out $@ $<
+
+$(OUT)/tests/bindings/cpp: tests/bindings/cpp.cc $(OUT)/tests/bindings/messages.hpp \
+		include/krepis/krepis.hpp $(OUT)/libkrepis.a
+	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror $(SANITIZE) -I$(@D) -Itests/codegen \
+		-o $@ $< $(OUT)/libkrepis.a -pthread
 
 check:
 	tools/deps test

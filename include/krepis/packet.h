@@ -24,6 +24,7 @@
 #define KREPIS_PACKET_MAX 4096
 
 #define KREPIS_PACKET(id, name)                                                             \
+	enum { KREPIS_PACKET_ID_##name = (id) }; /* for krepis-codegen */                    \
 	__KREPIS_ASSERT((id) >= 0 && (id) <= UINT16_MAX);                                   \
 	__KREPIS_ASSERT(sizeof(struct name) <= KREPIS_PACKET_MAX);                          \
 	__KREPIS_ASSERT(__alignof__(struct name) <= 8);                                     \

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""
+Reads a header as the C compiler does, by libclang, and refuses what cannot be shared: what has
+another size or place for another compiler or language, or means something in one process alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from clang.cindex import Config, Cursor, CursorKind, Index, LibclangError, SourceLocation
+from clang.cindex import TranslationUnit, TypeKind, conf
+from clang.cindex import Type as ClangType
+from model import Array, Enum, Field, Model, Scalar, Struct, Type, Value
+
+PACKET = "KREPIS_PACKET_ID_"	# an enumerator of KREPIS_PACKET()
+LARGEST_ALIGN = 8		# of a record in the ring
+
+# Of a type with one of these names the size is known, whatever it is a name of here.
+FIXED = {f"{prefix}int{bits}_t": Scalar(kind, bits // 8)
+         for prefix, kind in (("u", "u"), ("", "i")) for bits in (8, 16, 32, 64)}
+FIXED |= {f"__{letter}{bits}": Scalar(kind, bits // 8)
+          for letter, kind in (("u", "u"), ("s", "i")) for bits in (8, 16, 32, 64)}
+
+PLAIN = {
+    TypeKind.BOOL: Scalar("bool", 1),
+    TypeKind.CHAR_S: Scalar("char", 1), TypeKind.CHAR_U: Scalar("char", 1),
+    TypeKind.SCHAR: Scalar("i", 1), TypeKind.UCHAR: Scalar("u", 1),
+    TypeKind.SHORT: Scalar("i", 2), TypeKind.USHORT: Scalar("u", 2),
+    TypeKind.INT: Scalar("i", 4), TypeKind.UINT: Scalar("u", 4),
+    TypeKind.LONGLONG: Scalar("i", 8), TypeKind.ULONGLONG: Scalar("u", 8),
+    TypeKind.FLOAT: Scalar("f", 4), TypeKind.DOUBLE: Scalar("f", 8),
+}
+
+WHY_NOT = {
+    TypeKind.POINTER: "a pointer means nothing in another process: send an index, an offset or the bytes",
+    TypeKind.LONG: "long has 4 bytes for some compilers and 8 for others: take int32_t or int64_t",
+    TypeKind.ULONG: "unsigned long has 4 bytes for some compilers and 8 for others: take uint32_t or uint64_t",
+    TypeKind.LONGDOUBLE: "long double has no size that all agree on: take double",
+    TypeKind.INT128: "not every language has 128 bits: take two uint64_t",
+    TypeKind.UINT128: "not every language has 128 bits: take two uint64_t",
+    TypeKind.INCOMPLETEARRAY: "an array without a size at the end: its length is that of the message; "
+                              "send it as bytes of its own",
+    TypeKind.COMPLEX: "complex numbers: take two of the real type",
+}
+
+
+@dataclass
+class Refusal(Exception):
+    """Why, at a place of the header."""
+
+    where: SourceLocation
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where.file}:{self.where.line}: {self.why}"
+
+
+@dataclass
+class Hole:
+    """Padding that the compiler puts in: @size bytes before @before, or at the end."""
+
+    where: Cursor
+    before: Optional[str]
+    size: int
+
+
+def notes(cursor: Cursor) -> set[str]:
+    return {c.spelling.removeprefix("krepis:") for c in cursor.get_children()
+            if c.kind == CursorKind.ANNOTATE_ATTR and c.spelling.startswith("krepis:")}
+
+
+def comment(cursor: Cursor) -> str:
+    """Without its stars and the indentation."""
+    raw = cursor.raw_comment or ""
+    lines = [line.strip() for line in raw.removeprefix("/**").removeprefix("/*").removeprefix("//")
+             .removesuffix("*/").splitlines()]
+    lines = [line.removeprefix("*").removeprefix("<").strip() for line in lines]
+    return "\n".join(lines).strip()
+
+
+def field_docs(doc: str) -> tuple[str, dict[str, str]]:
+    """The kernel's style, "@name: what it is", taken apart: the rest, and by name."""
+    rest: list[str] = []
+    fields: dict[str, str] = {}
+    name = ""
+    for line in doc.splitlines():
+        if line.startswith("@") and ":" in line:
+            name, _, text = line[1:].partition(":")
+            fields[name] = text.strip()
+        elif name and line:
+            fields[name] += " " + line
+        else:
+            name = ""
+            rest.append(line)
+    return "\n".join(rest).strip(), fields
+
+
+class Parser:
+    """One header. After parse(): model, and holes if they were allowed."""
+
+    def __init__(self, path: str, args: list[str], allow_holes: bool = False) -> None:
+        self.path = path
+        self.args = args
+        self.allow_holes = allow_holes
+        self.holes: list[Hole] = []
+        self.model = Model(name=Path(path).stem)
+        self.known: dict[str, Type] = {}
+
+    def parse(self) -> Model:
+        unit = Index.create().parse(self.path, args=["-x", "c", "-std=gnu11", "-fparse-all-comments",
+                                                           *self.args],
+                                    options=TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD)
+        for d in unit.diagnostics:
+            if d.severity >= 3:
+                raise Refusal(d.location, d.spelling)
+        packets = self.find_packets(unit.cursor)
+        for cursor in unit.cursor.get_children():
+            if self.is_ours(cursor) and cursor.is_definition():
+                if cursor.kind == CursorKind.ENUM_DECL and cursor.spelling:
+                    if not cursor.spelling.startswith(PACKET):
+                        self.enum(cursor)
+                elif cursor.kind == CursorKind.STRUCT_DECL and cursor.spelling:
+                    self.struct(cursor)
+        for name, (number, where) in packets.items():
+            s = self.known.get(name)
+            if not isinstance(s, Struct):
+                raise Refusal(where, f"KREPIS_PACKET({number}, {name}): struct {name} is not in this header")
+            other = next((p for p in self.model.structs if p.packet == number), None)
+            if other:
+                raise Refusal(where, f"struct {name} and struct {other.name} have the same number {number}")
+            s.packet = number
+        return self.model
+
+    def is_ours(self, cursor: Cursor) -> bool:
+        return bool(cursor.location.file) and cursor.location.file.name == self.path
+
+    def find_packets(self, unit: Cursor) -> dict[str, tuple[int, SourceLocation]]:
+        found = {}
+        for cursor in unit.get_children():
+            if cursor.kind == CursorKind.ENUM_DECL and self.is_ours(cursor):
+                for c in cursor.get_children():
+                    if c.kind == CursorKind.ENUM_CONSTANT_DECL and c.spelling.startswith(PACKET):
+                        found[c.spelling.removeprefix(PACKET)] = (c.enum_value, c.location)
+        return found
+
+    # ------------------------------------------------------------------------- types
+
+    def enum(self, cursor: Cursor) -> Enum:
+        if cursor.spelling in self.known:
+            return self.known[cursor.spelling]  # type: ignore[return-value]
+        scalar = self.scalar_of(cursor.enum_type, cursor)
+        doc, docs = field_docs(comment(cursor))
+        e = Enum(name=cursor.spelling, scalar=scalar, flags="flags" in notes(cursor), doc=doc,
+                 values=[Value(c.spelling, c.enum_value, comment(c) or docs.get(c.spelling, ""))
+                         for c in cursor.get_children() if c.kind == CursorKind.ENUM_CONSTANT_DECL])
+        self.known[e.name] = e
+        self.model.enums.append(e)
+        return e
+
+    def scalar_of(self, t: ClangType, where: Cursor) -> Scalar:
+        """By its names first: uint64_t is a long here, and may be."""
+        if t.get_canonical().is_volatile_qualified():
+            raise Refusal(where.location, f"{where.spelling}: volatile says nothing to another process")
+        name = t
+        while name.kind in (TypeKind.TYPEDEF, TypeKind.ELABORATED):
+            if name.kind == TypeKind.ELABORATED:
+                name = name.get_named_type()
+                continue
+            spelled = name.get_declaration().spelling
+            if spelled in FIXED:
+                return FIXED[spelled]
+            name = name.get_declaration().underlying_typedef_type
+        plain = t.get_canonical()
+        if plain.kind in PLAIN:
+            return PLAIN[plain.kind]
+        why = WHY_NOT.get(plain.kind, f"{t.spelling} has no fixed layout that all languages know")
+        raise Refusal(where.location, f"{where.spelling}: {why}")
+
+    def type_of(self, t: ClangType, where: Cursor) -> Type:
+        plain = t.get_canonical()
+        if plain.kind == TypeKind.CONSTANTARRAY:
+            if not plain.element_count:
+                raise Refusal(where.location, f"{where.spelling}: {WHY_NOT[TypeKind.INCOMPLETEARRAY]}")
+            inner = t
+            while inner.kind in (TypeKind.TYPEDEF, TypeKind.ELABORATED):
+                inner = (inner.get_named_type() if inner.kind == TypeKind.ELABORATED else
+                         inner.get_declaration().underlying_typedef_type)
+            return Array(self.type_of(inner.element_type, where), plain.element_count)
+        if plain.kind == TypeKind.ENUM:
+            return self.enum(plain.get_declaration())
+        if plain.kind == TypeKind.RECORD:
+            declaration = plain.get_declaration()
+            if declaration.kind == CursorKind.UNION_DECL:
+                raise Refusal(where.location, f"{where.spelling}: nothing tells which member of a union is "
+                              "meant: take a packet for each")
+            if declaration.is_anonymous() or not declaration.spelling:
+                raise Refusal(where.location, f"{where.spelling or 'a struct'}: a struct without a name: "
+                              "other languages want one")
+            return self.struct(declaration)
+        return self.scalar_of(t, where)
+
+    # ----------------------------------------------------------------------- structs
+
+    def struct(self, cursor: Cursor) -> Struct:
+        if cursor.spelling in self.known:
+            return self.known[cursor.spelling]  # type: ignore[return-value]
+        doc, docs = field_docs(comment(cursor))
+        s = Struct(name=cursor.spelling, size=cursor.type.get_size(),
+                   align=cursor.type.get_align(), doc=doc)
+        end = 0
+        for c in cursor.get_children():
+            if c.kind in (CursorKind.UNION_DECL, CursorKind.STRUCT_DECL) and c.is_anonymous():
+                raise Refusal(c.location, f"struct {s.name}: a member without a name: other languages want one")
+            if c.kind != CursorKind.FIELD_DECL:
+                continue
+            if c.is_bitfield():
+                raise Refusal(c.location, f"{c.spelling}: where the bits of a bit-field are is the compiler's "
+                              "affair: take a uint32_t and KREPIS_FLAGS")
+            t = self.type_of(c.type, c)
+            offset = c.get_field_offsetof() // 8
+            if offset % t.align:
+                raise Refusal(c.location, f"{c.spelling}: at {offset}, which is no place for {t.align} bytes: "
+                              "leave out what packs the struct")
+            self.check_hole(cursor, c, c.spelling, end, offset)
+            s.fields.append(Field(c.spelling, t, offset, comment(c) or docs.get(c.spelling, "")))
+            end = offset + t.size
+        self.check_hole(cursor, cursor, None, end, s.size)
+        if not s.fields:
+            raise Refusal(cursor.location, f"struct {s.name} is empty")
+        if s.align > LARGEST_ALIGN:
+            raise Refusal(cursor.location, f"struct {s.name} wants an alignment of {s.align} bytes: a message "
+                          f"has {LARGEST_ALIGN}")
+        self.known[s.name] = s
+        self.model.structs.append(s)
+        return s
+
+    def check_hole(self, struct: Cursor, at: Cursor, before: Optional[str], end: int,
+                   offset: int) -> None:
+        if end == offset:
+            return
+        self.holes.append(Hole(struct, before, offset - end))
+        if self.allow_holes:
+            return
+        place = f"before {before}" if before else "at the end"
+        raise Refusal(at.location, f"struct {struct.spelling}: {offset - end} bytes of padding {place} are not "
+                      "there to be seen, and would be sent with whatever is in them: --fix-padding shows what "
+                      "to write")
+
+
+def fixed_padding(parser: Parser) -> str:
+    """The members to write, each behind the place where it belongs."""
+    lines = []
+    counts: dict[str, int] = {}
+    for h in parser.holes:
+        n = counts[h.where.spelling] = counts.get(h.where.spelling, -1) + 1
+        place = f"before {h.before}" if h.before else "at the end"
+        lines.append(f"{h.where.location.file}:{h.where.location.line}: struct {h.where.spelling}, {place}:\n"
+                     f"\tuint8_t padding{n}[{h.size}];\n")
+    return "".join(lines)
+
+
+def find_libclang() -> None:
+    """Debian's package knows where it is; another one may not."""
+    try:
+        assert conf.lib
+    except LibclangError:
+        found = sorted(Path("/usr/lib").glob("llvm-*/lib/libclang*.so*"))
+        if not found:
+            raise
+        Config.set_library_file(str(found[-1]))
