@@ -25,6 +25,15 @@ struct {
 
 /* --------------------------------------------------------------------------- labels */
 
+/* Labels of the domain @id, if it is there still. */
+static __always_inline void count(__u64 id, __s64 more)
+{
+	struct sandbox_domain *d = live_domain(id);
+
+	if (d)
+		__sync_fetch_and_add(&d->labels, more);
+}
+
 /* Credentials that have no label get that of the domain @id, if it is there still. */
 static __always_inline int put_label(const struct cred *cred, __u64 id)
 {
@@ -46,13 +55,9 @@ static __always_inline int put_label(const struct cred *cred, __u64 id)
 static __always_inline void unlabel(const struct cred *cred)
 {
 	__u64 key = (__u64)cred, id = domain_of(cred);
-	struct sandbox_domain *d;
 
-	if (!id || bpf_map_delete_elem(&labels, &key))
-		return;
-	d = live_domain(id);
-	if (d)
-		__sync_fetch_and_sub(&d->labels, 1);
+	if (id && !bpf_map_delete_elem(&labels, &key))
+		count(id, -1);
 }
 
 /*
@@ -84,14 +89,23 @@ int BPF_PROG(sandbox_cred_alloc_blank, struct cred *cred, unsigned int gfp, int 
 	return ret ? : label(cred, own_domain());
 }
 
-/* The parent puts it on, and stays where it is. */
+/*
+ * The parent puts it on, and stays where it is: also in a domain that was removed, or has its
+ * share of labels. In one step, so that it is never without one.
+ */
 SEC("lsm/cred_transfer")
 int BPF_PROG(sandbox_cred_transfer, struct cred *new, const struct cred *old)
 {
-	__u64 id = domain_of(old);
+	__u64 key = (__u64)new, id = domain_of(old), was = domain_of(new);
 
-	if (id != domain_of(new))
-		label(new, id);
+	if (id == was)
+		return 0;
+	if (!id) {
+		unlabel(new);
+	} else if (!bpf_map_update_elem(&labels, &key, &id, BPF_ANY)) {
+		count(was, -1);
+		count(id, 1);
+	}
 	return 0;
 }
 

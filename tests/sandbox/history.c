@@ -425,6 +425,35 @@ TEST_F(tree, credentials_that_a_child_made_lead_not_out)
 	allowed(NULL, read_in_session(X "/f", false));
 }
 
+/* In @d, which a child that is outside removes before it makes credentials for its parent. */
+static int read_after_removal(struct krepis_domain *d, const char *path)
+{
+	int go[2], before;
+	char byte = 0;
+	pid_t pid;
+
+	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	before = session();
+	if (pipe(go))
+		return -errno;
+	pid = child();
+	if (!pid) {
+		if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ||
+		    read(go[0], &byte, 1) != 1 || krepis_domain_remove(d))
+			_exit(EPIPE);
+		_exit(-sys(syscall(SYS_keyctl, KEYCTL_SESSION_TO_PARENT)));
+	}
+	if (krepis_domain_enter(d) || write(go[1], &byte, 1) != 1 || reap(pid) ||
+	    session() == before)
+		return -ENOTUNIQ;
+	return read_file(path);
+}
+
+TEST_F(tree, credentials_that_an_outsider_made_lead_not_out_of_a_removed_domain)
+{
+	refused(EACCES, NULL, read_after_removal(domain("read"), A "/f"));
+}
+
 TEST_F(tree, where_nobody_can_be_labelled_nobody_gets_out)
 {
 	struct krepis_domain *d = domain("read " A);
