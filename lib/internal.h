@@ -6,6 +6,7 @@
  *	channel.c	files, descriptors
  *	endpoint.c	attach, detach, shutdown, fork
  *	send.c recv.c	the two sides of a ring
+ *	msg.c		a message that was received
  *	pool.c		buffers and their holders in this process
  *	owner.c		change of owner
  *	fault.c		what a SIGBUS means

@@ -262,10 +262,11 @@ struct bench_options {
 };
 
 void suite_add(struct bench_suite *suite, const struct bench_case *what);
-/* Keeps the cases that are asked for. */
-void suite_select(struct bench_suite *suite, const struct bench_options *options);
-/* Return: how many cases failed. */
-unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options);
+/* The cases of @scenario that are asked for. */
+void suite_open(struct bench_suite *suite, const struct bench_scenario *scenario,
+		const struct bench_options *options);
+/* Runs, and reports if there was anything. Return: how many cases failed. */
+unsigned int suite_measure(struct bench_suite *suite, const struct bench_options *options);
 /* A row of krepis in @group: the module's is compared with the other backend's too. */
 void case_ours(struct bench_case *what, uint32_t group);
 void case_id(char *id, size_t size, const struct bench_scenario *scenario,

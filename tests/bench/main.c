@@ -125,19 +125,11 @@ static int run_all(const struct bench_options *options, const char *only, bool l
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		if (only && !chosen(only, scenarios[i]->name))
 			continue;
-		suite->scenario = scenarios[i];
-		suite->count = 0;
-		suite->scenario->list(suite);
-		suite_select(suite, options);
-		if (list) {
+		suite_open(suite, scenarios[i], options);
+		if (list)
 			list_cases(suite);
-			continue;
-		}
-		failed += suite_run(suite, options);
-		if (!suite->count)
-			continue;
-		report_table(suite);
-		report_collect(suite, options);
+		else
+			failed += suite_measure(suite, options);
 	}
 	free(suite);
 	if (list)

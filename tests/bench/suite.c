@@ -129,7 +129,7 @@ static bool fits(const char *const *patterns, const char *id)
 	return false;
 }
 
-void suite_select(struct bench_suite *suite, const struct bench_options *options)
+static void suite_select(struct bench_suite *suite, const struct bench_options *options)
 {
 	unsigned int i, n = 0;
 	char id[128];
@@ -145,7 +145,7 @@ void suite_select(struct bench_suite *suite, const struct bench_options *options
 	suite->count = n;
 }
 
-unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options)
+static unsigned int suite_run(struct bench_suite *suite, const struct bench_options *options)
 {
 	struct bench_run *run = run_create();
 	unsigned int round, i, failed = 0;
@@ -170,5 +170,25 @@ unsigned int suite_run(struct bench_suite *suite, const struct bench_options *op
 		failed += suite->row[i].failed;
 	}
 	run_shared_free(run, sizeof(*run));
+	return failed;
+}
+
+void suite_open(struct bench_suite *suite, const struct bench_scenario *scenario,
+		const struct bench_options *options)
+{
+	suite->scenario = scenario;
+	suite->count = 0;
+	scenario->list(suite);
+	suite_select(suite, options);
+}
+
+unsigned int suite_measure(struct bench_suite *suite, const struct bench_options *options)
+{
+	unsigned int failed = suite_run(suite, options);
+
+	if (suite->count) {
+		report_table(suite);
+		report_collect(suite, options);
+	}
 	return failed;
 }

@@ -2,9 +2,6 @@
 """What all languages' emitters need."""
 
 import keyword
-from typing import Callable
-
-from model import Model
 
 HEAD = "Made by krepis-codegen from {source}: change that, and not this."
 
@@ -33,12 +30,6 @@ def short_values(names: list[str]) -> list[str]:
     return short if usable else names
 
 
-def doc_lines(doc: str, first: str, prefix: str, last: str = "") -> list[str]:
-    """A comment of as many lines as the text has."""
-    if not doc:
-        return []
-    lines = [f"{prefix}{line}".rstrip() for line in doc.splitlines()]
-    return ([first] if first else []) + lines + ([last] if last else [])
-
-
-Emitter = Callable[[Model, str], str]	# the model, the name of the header: the text
+def slashes(doc: str, indent: str = "") -> list[str]:
+    """Of Rust and Zig."""
+    return [f"{indent}/// {line}".rstrip() for line in doc.splitlines()]

@@ -4,7 +4,7 @@ Rust: repr(C) structs of what may have any bits. A peer writes what it wants, so
 an enumeration is its number with names.
 """
 
-from emit import HEAD, pascal, short_values
+from emit import HEAD, pascal, short_values, slashes
 from model import Array, Enum, Model, Scalar, Struct, Type
 
 KEYWORDS = {"as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum",
@@ -26,17 +26,13 @@ def type_name(t: Type) -> str:
     return pascal(t.name)
 
 
-def docs(doc: str, indent: str = "") -> list[str]:
-    return [f"{indent}/// {line}".rstrip() for line in doc.splitlines()]
-
-
 def emit_enum(e: Enum) -> list[str]:
     name, number = pascal(e.name), e.scalar.name
-    out = [*docs(e.doc), "#[repr(transparent)]",
+    out = [*slashes(e.doc), "#[repr(transparent)]",
            "#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]",
            f"pub struct {name}(pub {number});", "", f"impl {name} {{"]
     for short, v in zip(short_values([v.name for v in e.values]), e.values):
-        out += docs(v.doc, "    ")
+        out += slashes(v.doc, "    ")
         out.append(f"    pub const {short.upper()}: {name} = {name}({v.value});")
     out.append("}")
     if e.flags:
@@ -50,9 +46,9 @@ def emit_enum(e: Enum) -> list[str]:
 
 def emit_struct(s: Struct) -> list[str]:
     name = pascal(s.name)
-    out = [*docs(s.doc), "#[repr(C)]", "#[derive(Clone, Copy, Debug)]", f"pub struct {name} {{"]
+    out = [*slashes(s.doc), "#[repr(C)]", "#[derive(Clone, Copy, Debug)]", f"pub struct {name} {{"]
     for f in s.fields:
-        out += docs(f.doc, "    ")
+        out += slashes(f.doc, "    ")
         out.append(f"    pub {field_name(f.name)}: {type_name(f.type)},")
     out += ["}", "", f"const _: () = assert!(core::mem::size_of::<{name}>() == {s.size});",
             f"const _: () = assert!(core::mem::align_of::<{name}>() == {s.align});", ""]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Zig: extern structs, checked when they are compiled. Enumerations are open: a peer writes what it wants."""
 
-from emit import HEAD, pascal, short_values
+from emit import HEAD, pascal, short_values, slashes
 from model import Array, Enum, Model, Scalar, Struct, Type
 
 
@@ -15,13 +15,9 @@ def type_name(t: Type) -> str:
     return pascal(t.name)
 
 
-def docs(doc: str, indent: str = "") -> list[str]:
-    return [f"{indent}/// {line}".rstrip() for line in doc.splitlines()]
-
-
 def emit_enum(e: Enum) -> list[str]:
     names = short_values([v.name for v in e.values])
-    out = docs(e.doc)
+    out = slashes(e.doc)
     if e.flags:
         out.append(f"pub const {pascal(e.name)} = struct {{")
         out += [f"    pub const {n.lower()}: {e.scalar.name} = {v.value};" for n, v in zip(names, e.values)]
@@ -33,9 +29,9 @@ def emit_enum(e: Enum) -> list[str]:
 
 def emit_struct(s: Struct) -> list[str]:
     name = pascal(s.name)
-    out = [*docs(s.doc), f"pub const {name} = extern struct {{"]
+    out = [*slashes(s.doc), f"pub const {name} = extern struct {{"]
     for f in s.fields:
-        out += docs(f.doc, "    ")
+        out += slashes(f.doc, "    ")
         out.append(f'    @"{f.name}": {type_name(f.type)},')
     if s.packet is not None:
         out += ["", f"    pub const packet: u16 = {s.packet};"]

@@ -2,7 +2,7 @@
 """What a header says: structs, enumerations, packets. No language knows more than this."""
 
 from dataclasses import dataclass, field
-from typing import Iterator, Optional, Union
+from typing import Optional, Union
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,3 @@ def to_json(m: Model) -> dict[str, object]:
                         "type": type_json(f.type), "doc": f.doc} for f in s.fields],
         } for s in m.structs],
     }
-
-
-def scalars_of(s: Struct, at: int = 0, prefix: str = "") -> Iterator[tuple[str, int, Type]]:
-    """All that is no struct: its path, offset from the beginning, type."""
-    for f in s.fields:
-        if isinstance(f.type, Struct):
-            yield from scalars_of(f.type, at + f.offset, f"{prefix}{f.name}.")
-        else:
-            yield prefix + f.name, at + f.offset, f.type

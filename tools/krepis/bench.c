@@ -7,7 +7,6 @@
 #include "tool.h"
 
 #define ROUNDS		8
-#define MOST_ROUNDS	BENCH_MAX_ROUNDS
 
 static const struct option options[] = {
 	{ "cpus", required_argument, NULL, 'c' },
@@ -32,13 +31,8 @@ static int measure(const struct bench_options *how)
 	unsigned int i, failed = 0;
 
 	for (i = 0; suite && i < ARRAY_SIZE(scenarios); i++) {
-		suite->scenario = scenarios[i];
-		suite->count = 0;
-		scenarios[i]->list(suite);
-		suite_select(suite, how);
-		failed += suite_run(suite, how);
-		report_table(suite);
-		report_collect(suite, how);
+		suite_open(suite, scenarios[i], how);
+		failed += suite_measure(suite, how);
 	}
 	free(suite);
 	return suite && !failed ? EXIT_DONE : EXIT_FAILED;
@@ -60,10 +54,10 @@ static int run(int argc, char **argv)
 			json = optarg;
 			break;
 		case 'r':
-			if (tool_parse_count("rounds", optarg, MOST_ROUNDS, &rounds))
+			if (tool_parse_count("rounds", optarg, BENCH_MAX_ROUNDS, &rounds))
 				return EXIT_USAGE;
 			if (!rounds)
-				return tool_usage(argv[0], "--rounds is 1 to %d", MOST_ROUNDS);
+				return tool_usage(argv[0], "--rounds is 1 to %d", BENCH_MAX_ROUNDS);
 			how.rounds = (unsigned int)rounds;
 			break;
 		case TOOL_OPT_HELP:
