@@ -127,6 +127,7 @@ KREPIS_API void krepis_shutdown(struct krepis_endpoint *ep)
 {
 	int saved = errno;
 
+	/* Pairs with krepis_stopped(). */
 	__atomic_fetch_or(ep->state, KREPIS_STOPPED, __ATOMIC_RELEASE);
 	krepis_wake_local(ep);
 	errno = saved;

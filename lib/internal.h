@@ -261,6 +261,7 @@ static inline bool krepis_here(const struct krepis_endpoint *ep)
 	return likely(krepis_read(ep->state) & KREPIS_HERE);
 }
 
+/* The acquire pairs with the release in krepis_shutdown(). */
 static inline bool krepis_stopped(const struct krepis_endpoint *ep)
 {
 	return krepis_load_acquire(ep->state) & KREPIS_STOPPED;

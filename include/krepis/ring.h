@@ -126,7 +126,10 @@ static inline bool krepis_ring_has_room(__u64 head, struct krepis_consumer *c, _
 	return used <= room && room - used >= krepis_record_bytes(len);
 }
 
-/* What stands at the head, @at, is no record: before it is published. */
+/*
+ * What stands at the head, @at, is no record. Before krepis_ring_publish(), whose release
+ * makes it visible to who comes there by what he read.
+ */
 static inline void krepis_ring_end(void *at)
 {
 	krepis_write((__u64 *)at, 0);
@@ -152,7 +155,10 @@ static inline void krepis_ring_announce(void *first)
 	krepis_store_release((__u64 *)first, krepis_read((__u64 *)first) | KREPIS_RING_HERE);
 }
 
-/* What stands where the next record will. With KREPIS_RING_HERE it is one, and whole. */
+/*
+ * What stands where the next record will. With KREPIS_RING_HERE it is one, and whole: the
+ * acquire pairs with krepis_ring_announce().
+ */
 static inline __u64 krepis_ring_header(const void *at)
 {
 	return krepis_load_acquire((const __u64 *)at);
