@@ -540,5 +540,4 @@ const struct krepis_backend krepis_backend_shm = {
 	.sleep = krepis_futex_sleep,
 	.wake = krepis_futex_wake_peers,
 	.wake_self = krepis_futex_wake_self,
-	.fd = krepis_bell_fd,
 };

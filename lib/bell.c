@@ -1,34 +1,55 @@
 // SPDX-License-Identifier: MIT
 /*
- * A descriptor that tells when an endpoint is ready, where no module does: the read
- * end of a pipe, which unlike an eventfd is never writable, and a thread that sleeps
- * on the endpoint's behalf.
+ * Who is ready, where no module tells: a thread that sleeps on the endpoint's behalf.
  *
- *	armed	the thread watches; the pipe is empty
- *	rung	the thread saw something: a byte is in the pipe; the thread sleeps until it
- *		is armed again, by a call of the endpoint's own thread that finds nothing
+ *	armed	nobody was told; the next who publishes wakes the thread
+ *	rung	something was seen: the endpoint stands in the lists of its wait sets, and a
+ *		byte is in its pipe, if somebody asked for that. Until it is armed again, by
+ *		a call of the endpoint's own thread that finds nothing
+ *
+ *	endpoint's thread		bell's thread
+ *	1 take back what was told	1 remember the words to sleep on
+ *	2 state = armed			2 armed? announce a sleep, look: anything? ring
+ *	3 announce a sleep		3 sleep while the words are the same
+ *	4 look: anything? ring
+ *
+ * So arming wakes nobody. Who publishes sees the announcement (wait.c) and changes a word that
+ * the thread sleeps on; if it had changed before the thread remembered it, then the thread
+ * finds the state armed. tests/model/bell.pml checks that nothing is lost.
+ *
+ * What is told after the endpoint's thread found nothing is always news, as who waits
+ * for edges needs it. Who is told runs at once, perhaps on this processor: no lock that
+ * he needs is held while he is woken.
  *
  * What the thread looks at are the shared words alone, and never what belongs to
- * the endpoint's thread: as the module's poll, kmod/wait.c.
+ * the endpoint's thread: as the module's poll, kmod/wait.c. A forked child has no such
+ * threads, and does not touch the locks of its parent's.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
 
+enum { RUNG, ARMED };
+
 /**
  * struct bell - one endpoint's
- * @fd:	   of the pipe
- * @armed: atomic futex, private: 1 armed, 0 rung
- * @stop:  atomic: the thread is to end
+ * @telling: protects who is told, @fd and the endpoint's members, while they are told.
+ *	     Then comes @lock, then a wait set's
+ * @lock:    makes @state and the lists that the endpoint stands in change together
+ * @state:   atomic
+ * @hasty:   atomic: the thread's next sleep must not last
+ * @stop:    atomic: the thread is to end
+ * @fd:	     of a pipe, or -1. Its read end, unlike an eventfd, is never writable
  */
 struct bell {
-	int fd[2];
 	pthread_t thread;
-	uint32_t armed;
+	pthread_mutex_t telling;
+	pthread_mutex_t lock;
+	uint32_t state;
+	bool hasty;
 	bool stop;
+	int fd[2];
 };
 
 static int consumer_ready(struct krepis_endpoint *ep)
@@ -67,94 +88,149 @@ static int producer_ready(struct krepis_endpoint *ep)
 static int ready(struct krepis_endpoint *ep, void *arg)
 {
 	(void)arg;
-	if (krepis_read(&ep->bell->stop))
-		return 0;
 	return ep->role == KREPIS_PRODUCER ? producer_ready(ep) : consumer_ready(ep);
+}
+
+static void tell_pipe(struct bell *bell)
+{
+	/* There is room: the pipe is empty. */
+	while (bell->fd[1] >= 0 && write(bell->fd[1], "", 1) < 0 && errno == EINTR)
+		;
+}
+
+/* Any of the two threads: what both saw is told once. */
+static void ring(struct krepis_endpoint *ep)
+{
+	struct bell *bell = ep->bell;
+	struct member *m;
+	bool told;
+
+	pthread_mutex_lock(&bell->telling);
+	pthread_mutex_lock(&bell->lock);
+	told = krepis_read(&bell->state) == RUNG;
+	krepis_store_release(&bell->state, RUNG);
+	for (m = told ? NULL : ep->members; m; m = m->next)
+		m->first = krepis_member_ring(m);
+	pthread_mutex_unlock(&bell->lock);
+	for (m = told ? NULL : ep->members; m; m = m->next)
+		if (m->first)
+			krepis_member_wake(m);
+	if (!told)
+		tell_pipe(bell);
+	pthread_mutex_unlock(&bell->telling);
 }
 
 static void *bell_main(void *arg)
 {
 	struct krepis_endpoint *ep = arg;
 	struct bell *bell = ep->bell;
+	struct krepis_sleep sleep;
 
 	for (;;) {
-		while (!krepis_load_acquire(&bell->armed) && !krepis_read(&bell->stop))
-			syscall(SYS_futex, &bell->armed, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-		krepis_watch(ep, ready);
+		bool lasts = true, hasty = __atomic_exchange_n(&bell->hasty, false, __ATOMIC_ACQUIRE);
+
+		/* Pairs with the publisher's change of a word, and with krepis_bell_arm() behind it. */
+		ep->backend->prepare(ep, &sleep);
 		if (krepis_read(&bell->stop))
 			return NULL;
-		/*
-		 * A full barrier before the next look at @stop: who sets that and arms
-		 * is seen there, or arms after this. Pairs with krepis_bell_destroy().
-		 */
-		krepis_xchg(&bell->armed, 0);
-		/* There is room: the pipe is empty. */
-		while (write(bell->fd[1], "", 1) < 0 && errno == EINTR)
-			;
+		if (krepis_load_acquire(&bell->state) == RUNG)
+			ready(ep, NULL);	/* sweeps, and with that wakes, who else sleeps */
+		else if (krepis_watch(ep, ready, &lasts) != -EAGAIN)
+			ring(ep);
+		ep->backend->sleep(ep, &sleep, lasts && !hasty ? KREPIS_FOREVER :
+				   krepis_deadline_ns(KREPIS_SLICE_NS));
 	}
 }
 
-static void set_armed(struct bell *bell)
+static int bell_create(struct krepis_endpoint *ep)
 {
-	krepis_xchg(&bell->armed, 1);
-	syscall(SYS_futex, &bell->armed, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-/* The thread, with the program's signals blocked: they are for the program's threads. */
-static int start(struct krepis_endpoint *ep)
-{
-	sigset_t all, old;
+	struct bell *bell = calloc(1, sizeof(*bell));
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&ep->bell->thread, NULL, bell_main, ep);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!bell)
+		return -ENOMEM;
+	*bell = (struct bell){ .state = ARMED, .fd = { -1, -1 } };
+	pthread_mutex_init(&bell->telling, NULL);
+	pthread_mutex_init(&bell->lock, NULL);
+	ep->bell = bell;
+	err = krepis_thread_start(&bell->thread, bell_main, ep);
+	if (err) {
+		ep->bell = NULL;
+		free(bell);
+	}
 	return err;
 }
 
 int krepis_bell_fd(struct krepis_endpoint *ep)
 {
+	int fd[2], err = ep->bell ? 0 : bell_create(ep);
 	struct bell *bell = ep->bell;
-	int err;
 
-	if (bell)
-		return bell->fd[0];
-	bell = calloc(1, sizeof(*bell));
-	if (!bell)
-		return -ENOMEM;
-	bell->armed = 1;
-	if (pipe2(bell->fd, O_CLOEXEC | O_NONBLOCK)) {
-		err = -errno;
-		goto err_free;
-	}
-	ep->bell = bell;
-	err = start(ep);
 	if (err)
-		goto err_close;
-	return bell->fd[0];
+		return err;
+	if (bell->fd[0] >= 0)
+		return bell->fd[0];
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	pthread_mutex_lock(&bell->telling);
+	bell->fd[0] = fd[0];
+	bell->fd[1] = fd[1];
+	if (krepis_read(&bell->state) == RUNG)
+		tell_pipe(bell);
+	pthread_mutex_unlock(&bell->telling);
+	return fd[0];
+}
 
-err_close:
-	ep->bell = NULL;
-	close(bell->fd[0]);
-	close(bell->fd[1]);
-err_free:
-	free(bell);
-	return err;
+int krepis_bell_join(struct member *m)
+{
+	struct krepis_endpoint *ep = m->endpoint;
+	int err = ep->bell ? 0 : bell_create(ep);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&ep->bell->telling);
+	krepis_member_link(m);
+	if (krepis_read(&ep->bell->state) == RUNG && krepis_member_ring(m))
+		krepis_member_wake(m);
+	pthread_mutex_unlock(&ep->bell->telling);
+	return 0;
+}
+
+void krepis_bell_leave(struct member *m)
+{
+	struct bell *bell = m->endpoint->bell;
+
+	pthread_mutex_lock(&bell->telling);
+	krepis_member_unlink(m);
+	krepis_member_unring(m);
+	pthread_mutex_unlock(&bell->telling);
 }
 
 /* Only by the endpoint's thread. */
 void krepis_bell_arm(struct krepis_endpoint *ep)
 {
 	struct bell *bell = ep->bell;
+	struct member *m;
+	bool lasts;
 	char byte;
 
-	if (krepis_load_acquire(&bell->armed))
+	if (krepis_load_acquire(&bell->state) == ARMED)
 		return;
-	/* It was rung, or is just about to be: its byte must not be left behind. */
-	while (read(bell->fd[0], &byte, 1) < 0 && (errno == EAGAIN || errno == EINTR))
+	pthread_mutex_lock(&bell->lock);
+	for (m = ep->members; m; m = m->next)
+		krepis_member_unring(m);
+	/* The byte is there, or is just about to be: it must not be left behind. */
+	while (bell->fd[0] >= 0 && read(bell->fd[0], &byte, 1) < 0 &&
+	       (errno == EAGAIN || errno == EINTR))
 		krepis_relax();
-	set_armed(bell);
+	krepis_store_release(&bell->state, ARMED);
+	pthread_mutex_unlock(&bell->lock);
+	if (krepis_watch(ep, ready, &lasts) != -EAGAIN) {
+		ring(ep);
+	} else if (!lasts) {
+		krepis_write(&bell->hasty, true);
+		krepis_wake_local(ep);
+	}
 }
 
 /* @forked: the thread is the parent's. */
@@ -164,12 +240,13 @@ void krepis_bell_destroy(struct krepis_endpoint *ep, bool forked)
 
 	if (!forked) {
 		krepis_write(&bell->stop, true);
-		set_armed(bell);
 		krepis_wake_local(ep);
 		pthread_join(bell->thread, NULL);
 	}
-	close(bell->fd[0]);
-	close(bell->fd[1]);
+	if (bell->fd[0] >= 0) {
+		close(bell->fd[0]);
+		close(bell->fd[1]);
+	}
 	ep->bell = NULL;
 	free(bell);
 }

@@ -113,6 +113,7 @@ KREPIS_API void krepis_detach(struct krepis_endpoint *ep)
 		if (ring && ep->role == KREPIS_CONSUMER && !ep->broken)
 			krepis_recv_done(ep);
 	}
+	krepis_members_drop(ep);
 	if (ep->bell)
 		krepis_bell_destroy(ep, forked);
 	if (ring && ep->role == KREPIS_PRODUCER)
@@ -243,7 +244,7 @@ KREPIS_API int krepis_fd(struct krepis_endpoint *ep)
 	if (!krepis_here(ep))
 		return -EBADF;
 	krepis_write(&ep->polled, true);
-	return ep->backend->fd(ep);
+	return ep->backend->fd ? ep->backend->fd(ep) : krepis_bell_fd(ep);
 }
 
 KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *ep, struct krepis_status *status)

@@ -189,6 +189,7 @@ struct krepis_endpoint {
 	const struct krepis_backend *backend;
 	void *private;		/* the backend's */
 	struct bell *bell;	/* see bell.c, or NULL */
+	struct member *members;	/* see waitset.c */
 
 	_Alignas(LINE) union {
 		struct sender sender;
@@ -220,7 +221,7 @@ struct krepis_sleep {
  * @sleep:	0 when woken, -ETIMEDOUT at @until, -EINTR
  * @wake:	wakes the other side; a producer at least those in @consumers
  * @wake_self:	wakes the endpoint's own thread. Async-signal-safe
- * @fd:		a descriptor for poll(2), or an error
+ * @fd:		a descriptor for poll(2), or an error. NULL: see bell.c
  * @handoff:	enforced channels: KREPIS_IOC_HANDOFF, of this or another size of result.
  *		NULL: the backend has none
  * @change:	the same for the commands that name a buffer
@@ -385,7 +386,8 @@ int krepis_wait_briefly(struct krepis_endpoint *ep,
 int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
 		      void *arg, int64_t deadline);
 void krepis_wake(struct krepis_endpoint *ep, uint32_t consumers);
-int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg));
+int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
+		 bool *lasts);
 void krepis_wake_local(struct krepis_endpoint *ep);
 bool krepis_membarrier_register(void);
 void krepis_relax(void);
@@ -445,9 +447,42 @@ static inline void krepis_notify_consumers(struct krepis_endpoint *ep, void *fir
 		krepis_attend_consumers(ep);
 }
 
+/* ---- waitset.c */
+
+/* A place in a circular list, or a list. */
+struct node {
+	struct node *next, *prev;
+};
+
+/**
+ * struct member - an endpoint in a wait set
+ * @next:  of the same endpoint, in other sets
+ * @place: in the list of all of the set
+ * @rung:  in the list of those that their bell rang for, or pointing to itself
+ * @first: of the bell's thread: it came into an empty list
+ */
+struct member {
+	struct krepis_waitset *set;
+	struct krepis_endpoint *endpoint;
+	void *data;
+	struct member *next;
+	struct node place;
+	struct node rung;
+	bool first;
+};
+
+void krepis_member_link(struct member *m);
+void krepis_member_unlink(struct member *m);
+bool krepis_member_ring(struct member *m);
+void krepis_member_wake(struct member *m);
+void krepis_member_unring(struct member *m);
+void krepis_members_drop(struct krepis_endpoint *ep);
+
 /* ---- bell.c */
 
 int krepis_bell_fd(struct krepis_endpoint *ep);
+int krepis_bell_join(struct member *m);
+void krepis_bell_leave(struct member *m);
 void krepis_bell_arm(struct krepis_endpoint *ep);
 void krepis_bell_destroy(struct krepis_endpoint *ep, bool forked);
 
@@ -457,6 +492,10 @@ static inline void krepis_rearm(struct krepis_endpoint *ep)
 	if (unlikely(ep->bell))
 		krepis_bell_arm(ep);
 }
+
+/* ---- thread.c */
+
+int krepis_thread_start(pthread_t *thread, void *(*main)(void *arg), void *arg);
 
 /* ---- pool.c */
 

@@ -26,7 +26,6 @@
  * keeper of its own.
  */
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -109,7 +108,6 @@ static void keeper_once(void)
 static int keeper_start(size_t page_size, bool shared, struct keeper **out)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
-	sigset_t all, old;
 	int err;
 
 	if (!k)
@@ -118,11 +116,7 @@ static int keeper_start(size_t page_size, bool shared, struct keeper **out)
 	k->head.list.next = &k->head.list;
 	k->head.futex_offset = (long)page_size;
 	pthread_cond_init(&k->changed, NULL);
-	/* The program's signals are for the program's threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&k->thread, NULL, keeper_main, k);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	err = krepis_thread_start(&k->thread, keeper_main, k);
 	if (err)
 		goto err_free;
 	while (!k->word)

@@ -239,26 +239,17 @@ int krepis_wait_until(struct krepis_endpoint *ep, int (*poll)(struct krepis_endp
 }
 
 /*
- * Sleeps in another thread than the endpoint's, until @poll, which must be good
- * for that, does not say -EAGAIN, or the endpoint is shut down.
+ * Announces a sleep of the endpoint's bell (bell.c), and looks. @lasts: whether it may last,
+ * if @poll says -EAGAIN. Any thread of which @poll is good.
  */
-int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg))
+int krepis_watch(struct krepis_endpoint *ep, int (*poll)(struct krepis_endpoint *ep, void *arg),
+		 bool *lasts)
 {
-	struct krepis_sleep s;
 	uint32_t announced;
-	bool fenced;
-	int err;
+	bool fenced = announce(ep->waiter, &announced);
+	int err = check(ep, poll, NULL);
 
-	for (;;) {
-		ep->backend->prepare(ep, &s);
-		fenced = announce(ep->waiter, &announced);
-		err = check(ep, poll, NULL);
-		if (err != -EAGAIN)
-			return err;
-		/* Who sweeps now may end without a word to us: look again soon. */
-		if (fenced && !krepis_read(&ep->unsettled))
-			ep->backend->sleep(ep, &s, KREPIS_FOREVER);
-		else
-			ep->backend->sleep(ep, &s, krepis_deadline_ns(KREPIS_SLICE_NS));
-	}
+	/* Who sweeps now may end without a word to us: look again soon. */
+	*lasts = fenced && !krepis_read(&ep->unsettled);
+	return err;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many endpoints, one wait: a set over epoll(7).
+ * Many endpoints, one wait.
  *
  * The conventions of krepis.h hold. A wait set belongs to one thread at a time,
  * which is also the thread of its endpoints; krepis_waitset_interrupt() may be
- * called from any thread and from a signal handler.
+ * called from any thread and from a signal handler. In a forked child it can only be
+ * destroyed: -EBADF. Without the module each endpoint in a set has a thread of the
+ * library, which sleeps for it until krepis_detach().
  */
 #ifndef _KREPIS_WAITSET_H
 #define _KREPIS_WAITSET_H
@@ -42,10 +44,11 @@ KREPIS_API int krepis_waitset_create(struct krepis_waitset **out);
 /**
  * krepis_waitset_add - waits for one more endpoint
  * @set:      the set
- * @endpoint: stays the caller's; remove it before krepis_detach()
+ * @endpoint: stays the caller's; krepis_detach() removes it
  * @data:     comes back in struct krepis_ready
  *
- * Errors: -EEXIST it is in the set; those of krepis_fd().
+ * Errors: -EEXIST it is in the set; -ENOMEM; -ENOSPC too many for epoll(7); -EAGAIN too many
+ * threads.
  */
 KREPIS_API int krepis_waitset_add(struct krepis_waitset *set, struct krepis_endpoint *endpoint,
 				  void *data);

@@ -5,8 +5,7 @@
  * another, far from the one before. A sample is the time of both.
  *
  * What a process may have at most is found out by trying, and so is whether it may have
- * more. Without the module each consumer has a thread of the library; those get small
- * stacks without guard pages, or their areas of memory would be too many.
+ * more.
  */
 #include <errno.h>
 #include <krepis/waitset.h>
@@ -21,9 +20,6 @@
 
 #define SIZE		64
 #define STRIDE		7919	/* a prime: all channels have their turn */
-#define STACK_BYTES	65536
-#define FILES_SHM	3	/* of a consumer: the endpoint's, and a pipe */
-#define FILES_KMOD	1
 #define FILES_MORE	256
 #define EACH_SECOND	200	/* are attached at least, in an emulated machine, too */
 #define WARM_UP		2	/* times all channels, as what is first used takes page faults */
@@ -91,14 +87,13 @@ static int many_setup(struct bench_run *run)
 	unsigned int count = (unsigned int)run->what->param;
 	size_t bytes = sizeof(struct many) + count * sizeof(struct krepis_channel *);
 	struct many *m = run_shared_alloc(bytes);
-	unsigned int each;
 
 	if (!m)
 		return bench_error(run, 0, "no memory");
 	m->bytes = bytes;
 	run->data = m;
-	each = strcmp(run->what->impl, "krepis-kmod") ? FILES_SHM : FILES_KMOD;
-	if (allow_files(run, m, (rlim_t)count * each + FILES_MORE))
+	/* A channel's, and when that is closed the endpoint's. */
+	if (allow_files(run, m, (rlim_t)count + FILES_MORE))
 		goto err_free;
 	for (m->count = 0; m->count < count; m->count++)
 		if (backend_create(run, &options, &m->channel[m->count]))
@@ -205,21 +200,6 @@ static int side_send(struct bench_run *run)
 
 /* ------------------------------------------------------------------- consumers */
 
-static int small_stacks(void)
-{
-	pthread_attr_t attr;
-	int err = pthread_attr_init(&attr);
-
-	if (!err)
-		err = pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (!err)
-		err = pthread_attr_setguardsize(&attr, 0);
-	if (!err)
-		err = pthread_setattr_default_np(&attr);
-	pthread_attr_destroy(&attr);
-	return err;
-}
-
 /* Takes what is there: a message at most. The call that finds nothing is asked for by the set. */
 static int take(struct many *m, struct krepis_endpoint *consumer, uint64_t *sequence)
 {
@@ -262,7 +242,7 @@ static int make_set(struct bench_run *run, struct krepis_waitset **set)
 	unsigned int i;
 	int err;
 
-	if (!consumer || small_stacks())
+	if (!consumer)
 		return bench_error(run, 1, "no memory");
 	if (attach_all(run, 1, consumer))
 		return -1;

@@ -133,6 +133,79 @@ static void who_is_ready_can_be_removed(void **state)
 	close_single(s);
 }
 
+static void who_detaches_is_in_no_set(void **state)
+{
+	struct single *s = open_single(0);
+	struct krepis_waitset *second = new_set();
+	struct pair other = open_pair(SMALL_RING());
+
+	(void)state;
+	assert_ok(krepis_waitset_add(s->set, other.consumer, NULL));
+	assert_ok(krepis_waitset_add(second, s->pair.consumer, NULL));
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	krepis_detach(s->pair.consumer);
+	s->pair.consumer = NULL;
+	assert_quiet(s->set);
+	assert_quiet(second);
+	send_one(other.producer);
+	assert_told(s->set, other.consumer, 0);
+	krepis_waitset_destroy(second);
+	krepis_detach(other.consumer);
+	other.consumer = NULL;
+	close_pair(&other);
+	close_single(s);
+}
+
+/* ThreadSanitizer does not bear new threads in the child of a process with threads. */
+static void child_with_its_own(struct krepis_waitset *parents)
+{
+#ifndef __SANITIZE_THREAD__
+	struct pair own = open_pair(SMALL_RING());
+	struct krepis_waitset *set = new_set();
+
+	must(krepis_waitset_add(parents, own.consumer, NULL) == -EBADF);
+	must(!krepis_waitset_add(set, own.consumer, NULL));
+	send_one(own.producer);
+	assert_told(set, own.consumer, 0);
+	krepis_waitset_destroy(set);
+	close_pair(&own);
+#else
+	(void)parents;
+#endif
+}
+
+static void child_of_a_set(void *arg)
+{
+	struct single *s = arg;
+	struct krepis_waitset *set = new_set();
+	struct krepis_ready ready;
+
+	must(krepis_waitset_wait(s->set, &ready, 1, KREPIS_NOWAIT) == -EBADF);
+	must(krepis_waitset_add(set, s->pair.consumer, NULL) == -EBADF);
+	child_with_its_own(s->set);
+	krepis_waitset_destroy(s->set);
+	krepis_detach(s->pair.consumer);
+	krepis_waitset_destroy(set);
+}
+
+static void a_forked_child_cannot_use_a_set_nor_harm_it(void **state)
+{
+	struct single *s = open_single(0);
+
+	(void)state;
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	join_child(spawn(child_of_a_set, s));
+	assert_told(s->set, s->pair.consumer, 0);
+	take_one(s->pair.consumer);
+	join_child(spawn(child_of_a_set, s));
+	assert_quiet(s->set);
+	send_one(s->pair.producer);
+	assert_told(s->set, s->pair.consumer, 0);
+	close_single(s);
+}
+
 static void destroy_leaves_the_members_alone(void **state)
 {
 	unsigned int fds = open_fds(), running = threads();
@@ -578,6 +651,8 @@ int main(void)
 		CLAIM(who_comes_back_has_its_new_data),
 		CLAIM(who_was_ready_when_it_was_added_is_told),
 		CLAIM(who_is_ready_can_be_removed),
+		CLAIM(who_detaches_is_in_no_set),
+		CLAIM(a_forked_child_cannot_use_a_set_nor_harm_it),
 		CLAIM(destroy_leaves_the_members_alone),
 		CLAIM(sets_leave_nothing_behind),
 		CLAIM(who_is_left_alone_is_told_again),
