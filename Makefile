@@ -53,8 +53,8 @@ SANDBOX_TOOL := $(wildcard tools/krepis/run*.c tools/krepis/oci_*.c) tools/krepi
 	tools/krepis/sandbox_options.c
 TOOL_SRC := $(filter-out $(if $(HAVE_SANDBOX),tools/krepis/sandbox_none.c,$(SANDBOX_TOOL)), \
 	$(wildcard tools/krepis/*.c))
-TOOL_BENCH := $(patsubst %,$(OUT)/tests/bench/%.o,backend link link_krepis link_raw link_stream \
-	machine report run s1_latency s2_rate s4_wake s5_handover stats suite)
+TOOL_BENCH := $(patsubst %,$(OUT)/tests/bench/%.o,backend count link link_krepis link_raw \
+	link_stream machine report run s1_latency s2_rate s4_wake s5_handover stats suite)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 
 SONAME	 := libkrepis.so.$(firstword $(subst ., ,$(VERSION)))

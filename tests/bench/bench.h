@@ -13,7 +13,8 @@
  *	report.c    tables, JSON, goals	  link_*.c   implementations that carry messages
  *	trace.c	    the kernel's trace	  broadcast.c one producer, many consumers
  *	many.c	    channels in a set	  footprint.c what a channel takes
- *	dispatch.c, frame.c: of S10	  s<n>_*.c    scenarios
+ *	dispatch.c, frame.c: of S10	  count.c     system calls, cycles
+ *	s<n>_*.c    scenarios
  */
 #ifndef KREPIS_BENCH_H
 #define KREPIS_BENCH_H
@@ -29,7 +30,7 @@
 extern "C" {
 #endif
 
-#define BENCH_METRICS		12
+#define BENCH_METRICS		13
 #define BENCH_MAX_ROUNDS	100
 #define BENCH_MAX_CASES		384
 #define BENCH_MAX_RECORDS	8192
@@ -115,6 +116,7 @@ enum bench_sense { BENCH_LOWER, BENCH_HIGHER };
 #define BENCH_SOLO	(1U << 2)	/* one record, without a peer */
 #define BENCH_WORST	(1U << 3)	/* largest over the rounds instead of the median */
 #define BENCH_HEAD	(1U << 4)	/* what the table's last column compares */
+#define BENCH_COUNTED	(1U << 5)	/* of the run that counts, instead of the rounds */
 
 struct bench_metric {
 	const char *name;
@@ -161,12 +163,16 @@ struct bench_calls {
 	uint64_t wakes;
 };
 
+/* What is counted of a side, in a run of its own; see count.h. */
+enum bench_counter { BENCH_SYSCALLS, BENCH_CYCLES, BENCH_COUNTERS };
+
 struct bench_side {
 	uint64_t sleeps;
 	uint64_t ivcsw;
 	uint64_t run_delay_ns;
 	uint64_t cpu_ns;	/* of the messages that count */
 	struct bench_calls calls;
+	double counted[BENCH_COUNTERS];	/* of the same; NaN: not counted */
 	char error[160];
 };
 
@@ -192,6 +198,7 @@ struct bench_run {
 	const struct bench_case *what;
 	uint64_t warmup_ns;
 	uint64_t measure_ns;
+	bool count;			/* it is not for the time */
 	void *data;			/* of the case; the same address on every side */
 	struct link *link;
 
@@ -210,9 +217,13 @@ struct bench_run {
 enum bench_verdict { BENCH_CLEAN, BENCH_DISTURBED, BENCH_FAILED };
 
 struct bench_run *run_create(void);
-/* Runs @what once; on BENCH_FAILED or BENCH_DISTURBED the reason is in @why. */
+/*
+ * Runs @what once; on BENCH_FAILED or BENCH_DISTURBED the reason is in @why. With @count
+ * for what its sides take, and not for the time.
+ */
 enum bench_verdict run_once(struct bench_run *run, const struct bench_case *what,
-			    uint64_t warmup_ns, uint64_t measure_ns, char *why, size_t size);
+			    uint64_t warmup_ns, uint64_t measure_ns, bool count, char *why,
+			    size_t size);
 /* Memory that the sides of a run share, zeroed and present. NULL if there is none. */
 void *run_shared_alloc(size_t size);
 void run_shared_free(void *memory, size_t size);
@@ -257,6 +268,7 @@ struct bench_options {
 	bool verbose;
 	bool vm;
 	bool present;			/* nothing of what is missing */
+	bool count;			/* system calls and cycles, too */
 	const char *match;
 	const char *const *only;	/* patterns of fnmatch(3), and NULL; or NULL: all */
 };

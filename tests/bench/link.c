@@ -161,6 +161,12 @@ static double beyond(uint64_t wakes, uint64_t waits)
 	return wakes > waits ? (double)(wakes - waits) : 0;
 }
 
+static double counted(const struct bench_run *run, enum bench_counter counter)
+{
+	return (run->side[0].counted[counter] + run->side[1].counted[counter]) /
+	       (double)run->messages;
+}
+
 /*
  * A side that slept, because the other one was slower or was switched out, is
  * rightly woken once. What is left was called for a peer that was awake.
@@ -172,6 +178,10 @@ void link_finish(struct bench_run *run)
 	if (run->messages)
 		run->value[LINK_CPU_NS] = (double)(run->side[0].cpu_ns + run->side[1].cpu_ns) /
 					  (double)run->messages;
+	if (run->messages && run->count) {
+		run->value[LINK_SYSCALLS] = counted(run, BENCH_SYSCALLS);
+		run->value[LINK_CYCLES] = counted(run, BENCH_CYCLES);
+	}
 	if (!run->what->transport || !run->what->transport->calls)
 		return;
 	run->value[LINK_WAKES] = (double)(a->wakes + b->wakes);

@@ -33,6 +33,7 @@ struct link {
 	uint32_t attach_flags;
 	uint64_t sent;		/* by this side */
 	uint64_t received;
+	uint64_t yielded;	/* times that the loop, and not the implementation, gave way */
 	void *buffer;		/* a batch of messages, private, 64-byte aligned */
 	void *shared;		/* of the implementation, by run_shared_alloc() */
 	size_t shared_size;
@@ -98,6 +99,7 @@ enum link_metric {
 	LINK_RATE_MSGS = 0, LINK_RATE_BYTES, LINK_NS,		/* rate */
 	LINK_WAKES = 7, LINK_SLEPT, LINK_WAKES_AWAKE,	/* both; see link_finish() */
 	LINK_CPU_NS,					/* both; see link_finish() */
+	LINK_SYSCALLS, LINK_CYCLES,			/* both; of the run that counts */
 	LINK_CAPACITY = 5, LINK_LATEST,			/* fixed rate */
 };
 
@@ -111,6 +113,13 @@ enum link_metric {
 /* What both sides together took of the processors, for a message. */
 #define LINK_CPU_METRIC							\
 	[LINK_CPU_NS] = { "cpu_ns", "ns", NULL, 1, BENCH_LOWER, BENCH_RECORD }
+
+/* What both sides together did for a message, all of their threads, as the kernel counts it. */
+#define LINK_COUNT_METRICS							\
+	[LINK_SYSCALLS] = { "syscalls", "calls", "syscalls", 1, BENCH_LOWER,	\
+			    BENCH_COLUMN | BENCH_RECORD | BENCH_COUNTED },	\
+	[LINK_CYCLES] = { "cycles", "cycles", NULL, 1, BENCH_LOWER,		\
+			  BENCH_RECORD | BENCH_COUNTED }
 
 /*
  * In the parent: the processor time, the waking calls of both sides, and how many of

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "count.h"
 #include "link.h"
 #include "pace.h"
 #include "payload.h"
@@ -59,21 +60,28 @@ LOOP_INLINE int loop_wrong(struct bench_run *run, int who, uint64_t got, uint64_
  *
  * Each side looks at its counters when it has done its part of passing the mark
  * and the stop on, so that a sleep and the call that ended it are either both in
- * between or both not.
+ * between or both not. The kernel's counts begin last and end first: what the looks
+ * take is in none of them.
  */
 LOOP_INLINE void loop_account(struct bench_run *run, struct link *link, int who, bool end)
 {
 	const struct transport *t = run->what->transport;
-	uint64_t cpu_ns = clock_cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct bench_side *side = &run->side[who];
 	struct bench_calls now, *base = &side->calls;
+	uint64_t cpu_ns;
 
+	if (run->count && end)
+		count_stop(run, who, link->yielded);
+	cpu_ns = clock_cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
 	side->cpu_ns = end ? cpu_ns - side->cpu_ns : cpu_ns;
-	if (!t->calls)
-		return;
-	t->calls(link, &now);
-	base->waits = end ? now.waits - base->waits : now.waits;
-	base->wakes = end ? now.wakes - base->wakes : now.wakes;
+	if (t->calls) {
+		t->calls(link, &now);
+		base->waits = end ? now.waits - base->waits : now.waits;
+		base->wakes = end ? now.wakes - base->wakes : now.wakes;
+	}
+	link->yielded = 0;
+	if (run->count && !end)
+		count_mark(run, who);
 }
 
 /* One round trip. A macro's worth of code, so that ping has it twice without a branch. */
@@ -122,7 +130,8 @@ LOOP_INLINE int loop_ping(struct bench_run *run, struct link *link, loop_send se
 		return -1;
 	loop_account(run, link, 0, true);
 	run->sample_count = n;
-	run->messages = 2 * (uint64_t)n;
+	/* The stop is a round trip like the others, and in the accounts. */
+	run->messages = 2 * ((uint64_t)n + 1);
 	bench_done(run, 0);
 	return 0;
 }
@@ -200,9 +209,12 @@ LOOP_INLINE int loop_send_due(struct bench_run *run, struct link *link, uint64_t
 	int err;
 
 	/* Without a pause, which may be longer than what the schedule leaves. */
-	while (clock_ticks() < due)
-		if (link->yields)
-			sched_yield();
+	while (clock_ticks() < due) {
+		if (!link->yields)
+			continue;
+		sched_yield();
+		link->yielded++;
+	}
 	err = send(link, due);
 	if (!err)
 		err = flush(link);
@@ -306,7 +318,7 @@ LOOP_INLINE int loop_consume_paced(struct bench_run *run, struct link *link, loo
 	if (count < 0)
 		return -1;
 	loop_account(run, link, 1, true);
-	run->messages = (uint64_t)count;
+	run->messages = (uint64_t)count + 1;
 	bench_done(run, 1);
 	if ((uint64_t)count != pace->count)
 		return loop_wrong(run, 1, (uint64_t)count, pace->count);

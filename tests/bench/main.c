@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "bench.h"
+#include "count.h"
 
 #define ROUNDS		12
 #define QUICK_ROUNDS	3
@@ -226,5 +226,8 @@ int main(int argc, char **argv)
 	}
 	machine.emulated = options.vm;
 	machine_print();
+	/* To say what cannot be counted here, before anything is measured. */
+	options.count = count_begin();
+	count_end();
 	return run_all(&options, only, false, json);
 }

@@ -70,14 +70,29 @@ static void peer_name(char *name, size_t size, const struct bench_case *ours,
 
 /* ---------------------------------------------------------------------- table */
 
-static void print_title(const struct bench_scenario *scenario, const struct bench_metric *head)
+/* What is not counted in this program, or cannot be on this machine, has no column. */
+static bool has_column(const struct bench_suite *suite, unsigned int m)
 {
+	uint32_t flags = suite->scenario->metric[m].flags;
+	unsigned int i;
+
+	if (!(flags & BENCH_COLUMN) || !(flags & BENCH_COUNTED))
+		return flags & BENCH_COLUMN;
+	for (i = 0; i < suite->count; i++)
+		if (suite->row[i].rounds && !isnan(suite->row[i].value[m]))
+			return true;
+	return false;
+}
+
+static void print_title(const struct bench_suite *suite, const struct bench_metric *head)
+{
+	const struct bench_scenario *scenario = suite->scenario;
 	unsigned int m;
 
 	printf("\n%s  %s\n", scenario->name, scenario->title);
 	printf("  %-*s", NAME_WIDTH, "");
 	for (m = 0; m < BENCH_METRICS; m++)
-		if (scenario->metric[m].flags & BENCH_COLUMN)
+		if (has_column(suite, m))
 			printf(" %10s", scenario->metric[m].shown);
 	printf(" %8s %10s %7s\n", head ? "spread" : "", "krepis is", "rounds");
 }
@@ -102,7 +117,7 @@ static void print_row(const struct bench_suite *suite, const struct bench_row *r
 	for (m = 0; m < BENCH_METRICS; m++) {
 		const struct bench_metric *metric = &scenario->metric[m];
 
-		if (!(metric->flags & BENCH_COLUMN))
+		if (!has_column(suite, m))
 			continue;
 		if (isnan(row->value[m])) {
 			printf(" %10s", "");
@@ -170,7 +185,7 @@ void report_table(const struct bench_suite *suite)
 	for (m = 0; m < BENCH_METRICS; m++)
 		if (!head && (scenario->metric[m].flags & BENCH_HEAD))
 			head = &scenario->metric[m];
-	print_title(scenario, head);
+	print_title(suite, head);
 	for (i = 0; i < suite->count; i++) {
 		if (!i || suite->row[i].what.param != suite->row[i - 1].what.param)
 			printf("  -- %llu %s\n", (unsigned long long)suite->row[i].what.param,

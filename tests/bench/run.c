@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "count.h"
 
 #define RUN_TIMEOUT_S	20
 
@@ -141,7 +141,10 @@ static pid_t start_side(struct bench_run *run, int who)
 	if (getppid() != parent)
 		_exit(1);
 	machine_pin(machine.cpu[run->what->flags & BENCH_ONE_CPU ? 0 : who]);
-	err = run->what->side[who](run);
+	/* Threads that the side makes later are counted, too. */
+	err = run->count ? count_open(run, who) : 0;
+	if (!err)
+		err = run->what->side[who](run);
 	_exit(err ? 1 : 0);
 }
 
@@ -256,7 +259,8 @@ static enum bench_verdict judge(const struct bench_run *run, uint64_t steal_ns, 
 }
 
 enum bench_verdict run_once(struct bench_run *run, const struct bench_case *what,
-			    uint64_t warmup_ns, uint64_t measure_ns, char *why, size_t size)
+			    uint64_t warmup_ns, uint64_t measure_ns, bool count, char *why,
+			    size_t size)
 {
 	enum bench_verdict verdict = BENCH_FAILED;
 	uint64_t steal;
@@ -269,6 +273,7 @@ enum bench_verdict run_once(struct bench_run *run, const struct bench_case *what
 	run->what = what;
 	run->warmup_ns = warmup_ns;
 	run->measure_ns = measure_ns;
+	run->count = count;
 	why[0] = '\0';
 
 	if (what->setup && what->setup(run)) {

@@ -65,6 +65,7 @@ const struct bench_scenario s1_latency = {
 			       BENCH_COLUMN | BENCH_RECORD | BENCH_WORST },
 		LINK_CALL_METRICS,
 		LINK_CPU_METRIC,
+		LINK_COUNT_METRICS,
 	},
 	.list = s1_list,
 	.finish = s1_finish,

@@ -91,6 +91,7 @@ const struct bench_scenario s2_rate = {
 		[LINK_NS] = { "time", "ns", "ns each", 1, BENCH_LOWER, BENCH_COLUMN },
 		LINK_CALL_METRICS,
 		LINK_CPU_METRIC,
+		LINK_COUNT_METRICS,
 	},
 	.list = s2_list,
 	.finish = link_finish,

@@ -71,6 +71,7 @@ const struct bench_scenario s3_fixed = {
 		[LINK_CAPACITY] = { "capacity", "messages/s", "100 % M/s", 1e-6, BENCH_HIGHER,
 				    BENCH_COLUMN | BENCH_RECORD },
 		LINK_CPU_METRIC,
+		LINK_COUNT_METRICS,
 	},
 	.list = s3_list,
 	.finish = s3_finish,

@@ -205,6 +205,7 @@ const struct bench_scenario s4_wake = {
 		[S4_IDLE] = { "idle_cpu", "us/s", "idle us/s", 1, BENCH_LOWER,
 			      BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
 		LINK_CPU_METRIC,
+		LINK_COUNT_METRICS,
 	},
 	.list = s4_list,
 	.finish = s4_finish,

@@ -324,6 +324,7 @@ const struct bench_scenario s5_handover = {
 			      BENCH_COLUMN | BENCH_RECORD | BENCH_HEAD },
 		LINK_CALL_METRICS,
 		LINK_CPU_METRIC,
+		LINK_COUNT_METRICS,
 	},
 	.list = s5_list,
 	.finish = link_finish,

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "count.h"
 
 #define WARMUP_NS	5000000ULL
 /* At one round of one case, while the machine disturbs it; of all rounds, once more each. */
 #define ATTEMPTS	3
+/* The run that counts takes that part of a round's time. */
+#define COUNT_SHARE	4
 
 void case_id(char *id, size_t size, const struct bench_scenario *scenario,
 	     const struct bench_case *what)
@@ -50,6 +52,22 @@ void suite_add(struct bench_suite *suite, const struct bench_case *what)
 	row->what = *what;
 }
 
+static void tell(const struct bench_suite *suite, const struct bench_row *row, const char *why)
+{
+	char id[128];
+
+	case_id(id, sizeof(id), suite->scenario, &row->what);
+	fprintf(stderr, "%s: %s\n", id, why);
+}
+
+static uint64_t round_ns(const struct bench_suite *suite, const struct bench_row *row,
+			 const struct bench_options *options)
+{
+	uint64_t ns = row->what.measure_ns ? row->what.measure_ns : suite->scenario->measure_ns;
+
+	return options->quick || options->vm ? ns / 2 : ns;
+}
+
 /*
  * A disturbed round is taken again at once, so that it stays between the same
  * rounds of the others; what it was is kept for the case that none is clean.
@@ -58,19 +76,15 @@ static void take_round(struct bench_suite *suite, struct bench_row *row, struct 
 		       const struct bench_options *options)
 {
 	const struct bench_scenario *scenario = suite->scenario;
-	uint64_t ns = row->what.measure_ns ? row->what.measure_ns : scenario->measure_ns;
+	uint64_t ns = round_ns(suite, row, options);
 	enum bench_verdict verdict = BENCH_DISTURBED;
 	unsigned int attempt;
-	char why[160], id[128];
+	char why[160];
 
-	if (options->quick || options->vm)
-		ns /= 2;
 	for (attempt = 0; attempt < ATTEMPTS && verdict == BENCH_DISTURBED; attempt++) {
-		verdict = run_once(run, &row->what, WARMUP_NS, ns, why, sizeof(why));
-		if (verdict != BENCH_CLEAN && options->verbose) {
-			case_id(id, sizeof(id), scenario, &row->what);
-			fprintf(stderr, "%s: %s\n", id, why);
-		}
+		verdict = run_once(run, &row->what, WARMUP_NS, ns, false, why, sizeof(why));
+		if (verdict != BENCH_CLEAN && options->verbose)
+			tell(suite, row, why);
 		if (verdict == BENCH_DISTURBED && ++row->discarded >= options->rounds)
 			break;
 	}
@@ -121,6 +135,58 @@ static void conclude(struct bench_row *row, const struct bench_scenario *scenari
 		row->rounds = clean;
 }
 
+/*
+ * One more run of a row, in which its sides are counted, and slower for it: nothing else is
+ * taken of it, and nothing else depends on it. The last attempt counts, disturbed or not:
+ * a call is one even so.
+ */
+static void count_row(const struct bench_suite *suite, struct bench_row *row,
+		      struct bench_run *run, const struct bench_options *options)
+{
+	uint64_t ns = round_ns(suite, row, options) / COUNT_SHARE;
+	enum bench_verdict verdict = BENCH_DISTURBED;
+	unsigned int attempt, i;
+	char why[160];
+
+	for (attempt = 0; attempt < ATTEMPTS && verdict == BENCH_DISTURBED; attempt++) {
+		verdict = run_once(run, &row->what, WARMUP_NS, ns, true, why, sizeof(why));
+		for (i = 0; verdict != BENCH_FAILED && i < ARRAY_SIZE(run->side); i++)
+			if (run->side[i].error[0])
+				snprintf(why, sizeof(why), "%s", run->side[i].error);
+		if (why[0] && options->verbose)
+			tell(suite, row, why);
+	}
+	if (verdict == BENCH_FAILED)
+		return;
+	suite->scenario->finish(run);
+	for (i = 0; i < BENCH_METRICS; i++) {
+		if (!(suite->scenario->metric[i].flags & BENCH_COUNTED))
+			continue;
+		row->value[i] = run->value[i];
+		row->spread[i] = NAN;
+	}
+}
+
+/*
+ * After the rotation, and together: while anybody counts system calls, those of the whole
+ * machine are slower.
+ */
+static void count_rows(struct bench_suite *suite, struct bench_run *run,
+		       const struct bench_options *options)
+{
+	unsigned int i;
+
+	if (!options->count || !count_begin())
+		return;
+	for (i = 0; i < suite->count; i++) {
+		struct bench_row *row = &suite->row[i];
+
+		if (row->what.transport && !row->what.missing && row->rounds && !row->failed)
+			count_row(suite, row, run, options);
+	}
+	count_end();
+}
+
 static bool fits(const char *const *patterns, const char *id)
 {
 	for (; patterns && *patterns; patterns++)
@@ -169,6 +235,7 @@ static unsigned int suite_run(struct bench_suite *suite, const struct bench_opti
 		conclude(&suite->row[i], suite->scenario);
 		failed += suite->row[i].failed;
 	}
+	count_rows(suite, run, options);
 	run_shared_free(run, sizeof(*run));
 	return failed;
 }
