@@ -72,14 +72,15 @@ struct krepis_buffer {
 	uint32_t index;
 };
 
-/* A few free buffers of one thread. @busy is a try-lock, so that others can steal. */
+/* A few free buffers of one thread. @busy: it is at it; @barred: another one is. See pool.c. */
 struct magazine {
 	_Alignas(LINE) uint32_t busy;
+	uint32_t barred;
 	uint32_t count;
-	uint32_t index[14];
+	uint32_t index[13];
 };
 
-#define MAGAZINES 8
+#define MAGAZINES 16
 
 /**
  * struct pool - the producer's buffers
@@ -87,6 +88,7 @@ struct magazine {
  * @free:	stack of @free_count indices
  * @out:	circular queue of published indices, oldest first; @capacity, a power of two
  * @magazines:	by thread, in front of the stack; NULL: none
+ * @fence:	membarrier(2) is missing
  */
 struct pool {
 	pthread_mutex_t lock;
@@ -97,6 +99,7 @@ struct pool {
 	uint32_t out_count;
 	uint32_t capacity;
 	struct magazine *magazines;
+	bool fence;
 };
 
 /* The producer's side of a ring. Only the endpoint's thread touches it. */

@@ -7,16 +7,29 @@
  * found by its descriptor; the producer looks at those it published, oldest first.
  *
  *	krepis_acquire: own magazine -> oldest published -> free stack ->
- *			all published -> other threads' magazines
+ *			all published -> all threads' magazines
  *
  * The oldest published one is warm. In an enforced channel it has to be mapped anew, and
  * with it what else came back: there the free stack is first, so that all go round.
  *
- * A magazine serves one thread (or a few that share a slot) without the pool's
- * lock. It is taken by a try-lock, so whoever finds it busy goes on to the next.
+ * A magazine belongs to the thread that has its number, of all pools; who finds no number
+ * has none, and takes the pool's lock. Somebody else empties it when there is no buffer
+ * left, so its owner has to say when it is at it, and that must cost next to nothing:
+ *
+ *	owner				thief, with the pool's lock
+ *	1 busy = 1			1 barred = 1
+ *	2 barred? then not		2 membarrier(2)
+ *	3 take or put			3 wait while busy
+ *	4 busy = 0			4 take all, barred = 0
+ *
+ * Between 1 and 2 both need a full barrier; the thief executes it for both. Where
+ * membarrier(2) is missing each has its own (pool.fence).
  */
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "internal.h"
 #include "poison.h"
 
@@ -61,6 +74,7 @@ int krepis_pool_init(struct krepis_endpoint *ep)
 	if (!n)
 		return 0;
 	pthread_mutex_init(&p->lock, NULL);
+	p->fence = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	p->capacity = 1U << (32 - __builtin_clz(n));
 	p->free = calloc(n, sizeof(*p->free));
 	p->out = calloc(p->capacity, sizeof(*p->out));
@@ -136,80 +150,156 @@ static bool oldest_is_back(struct krepis_endpoint *ep)
 						   (uint32_t)(krepis_read(&ep->buffers[index].life) >> 32));
 }
 
+/* ---------------------------------------------------------------------- magazines */
+
+static uint32_t numbers;	/* atomic: a bit for each that a thread has */
+static pthread_key_t number_key;
+static bool number_returns;	/* there is a key, by which numbers come back */
+static _Thread_local uint32_t number = NONE;	/* this thread's */
+
+_Static_assert(MAGAZINES < 8 * sizeof(numbers), "a bit for each magazine");
+
+/* The release pairs with number_take(): the next owner finds the magazines as they are. */
+static void number_return(void *value)
+{
+	uint32_t bit = 1U << ((uintptr_t)value - 1);
+
+	number = NONE;
+	__atomic_fetch_and(&numbers, ~bit, __ATOMIC_RELEASE);
+}
+
+static void number_once(void)
+{
+	number_returns = !pthread_key_create(&number_key, number_return);
+}
+
+/* The key's function goes away with the library. */
+__attribute__((destructor)) static void number_end(void)
+{
+	if (number_returns)
+		pthread_key_delete(number_key);
+}
+
+/* A number for this thread until it ends, if there is one. */
+static void number_take(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	uint32_t old = __atomic_load_n(&numbers, __ATOMIC_RELAXED), n;
+
+	pthread_once(&once, number_once);
+	do {
+		n = (uint32_t)__builtin_ctz(~old);
+		if (n >= MAGAZINES || !number_returns)
+			return;
+	} while (!__atomic_compare_exchange_n(&numbers, &old, old | 1U << n, false,
+					      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	number = n;
+	if (pthread_setspecific(number_key, (void *)(uintptr_t)(n + 1)))
+		number_return((void *)(uintptr_t)(n + 1));
+}
+
+/* This thread's, or NULL. */
 static struct magazine *own_magazine(struct pool *p)
 {
-	static uint32_t threads;
-	static _Thread_local uint32_t number = NONE;
+	static _Thread_local bool asked;
 
-	if (unlikely(number == NONE))
-		number = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED) % MAGAZINES;
-	return &p->magazines[number];
-}
-
-static bool magazine_lock(struct magazine *m)
-{
-	return !__atomic_exchange_n(&m->busy, 1, __ATOMIC_ACQUIRE);
-}
-
-static void magazine_unlock(struct magazine *m)
-{
-	__atomic_store_n(&m->busy, 0, __ATOMIC_RELEASE);
-}
-
-static uint32_t magazine_get(struct magazine *m)
-{
-	uint32_t index = NONE;
-
-	if (!krepis_read(&m->count) || !magazine_lock(m))
-		return NONE;
-	if (m->count) {
-		krepis_write(&m->count, m->count - 1);
-		index = m->index[m->count];
+	if (unlikely(!asked)) {
+		asked = true;
+		number_take();
 	}
-	magazine_unlock(m);
+	return p->magazines && number != NONE ? &p->magazines[number] : NULL;
+}
+
+/* Steps 1 and 2 of the owner. The acquire pairs with the thief's last step. */
+static bool magazine_enter(const struct pool *p, struct magazine *m)
+{
+	krepis_write(&m->busy, 1);
+	krepis_barrier();
+	if (unlikely(p->fence))
+		krepis_mb();
+	if (likely(!krepis_load_acquire(&m->barred)))
+		return true;
+	krepis_store_release(&m->busy, 0);
+	return false;
+}
+
+static void magazine_leave(struct magazine *m)
+{
+	krepis_store_release(&m->busy, 0);
+}
+
+static uint32_t magazine_get(const struct pool *p, struct magazine *m)
+{
+	uint32_t index = NONE, count;
+
+	if (!m || !magazine_enter(p, m))
+		return NONE;
+	count = krepis_read(&m->count);
+	if (count) {
+		krepis_write(&m->count, count - 1);
+		index = m->index[count - 1];
+	}
+	magazine_leave(m);
 	return index;
 }
 
-/*
- * As magazine_get(), but a busy magazine with buffers in it is waited for: whoever
- * takes one of them wakes nobody, so a sleeper must not have passed the others over.
- */
-static uint32_t magazine_steal(struct magazine *m)
+static bool magazine_put(const struct pool *p, struct magazine *m, uint32_t index)
 {
-	uint32_t index;
-
-	while ((index = magazine_get(m)) == NONE && krepis_read(&m->count))
-		sched_yield();
-	return index;
-}
-
-static bool magazine_put(struct magazine *m, uint32_t index)
-{
+	uint32_t count;
 	bool room;
 
-	if (!magazine_lock(m))
+	if (!m || !magazine_enter(p, m))
 		return false;
-	room = m->count < MAGAZINE_SIZE;
+	count = krepis_read(&m->count);
+	room = count < MAGAZINE_SIZE;
 	if (room) {
-		m->index[m->count] = index;
-		krepis_write(&m->count, m->count + 1);
+		m->index[count] = index;
+		krepis_write(&m->count, count + 1);
 	}
-	magazine_unlock(m);
+	magazine_leave(m);
 	return room;
+}
+
+/* Whoever takes one buffer wakes nobody: a sleeper must not have passed one over, so wait. */
+static void magazine_empty(struct pool *p, struct magazine *m)
+{
+	krepis_write(&m->barred, 1);
+	krepis_mb();
+	if (!p->fence)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	while (krepis_load_acquire(&m->busy))
+		sched_yield();
+	while (m->count)
+		p->free[p->free_count++] = m->index[--m->count];
+	krepis_store_release(&m->barred, 0);
+}
+
+/* ------------------------------------------------------------------------ the pool */
+
+/* pool.lock held. */
+static uint32_t free_take(struct pool *p)
+{
+	return p->free_count ? p->free[--p->free_count] : NONE;
 }
 
 static uint32_t pool_take(struct krepis_endpoint *ep)
 {
 	struct pool *p = &ep->pool;
-	uint32_t index = NONE;
+	uint32_t index = NONE, i;
 
 	pthread_mutex_lock(&p->lock);
 	if (!(p->free_count && krepis_enforced(ep)) && oldest_is_back(ep))
 		index = out_take(ep, 1);
-	if (index == NONE && p->free_count)
-		index = p->free[--p->free_count];
+	if (index == NONE)
+		index = free_take(p);
 	if (index == NONE)
 		index = out_take(ep, p->out_count);
+	if (index == NONE) {
+		for (i = 0; p->magazines && i < MAGAZINES; i++)
+			if (krepis_read(&p->magazines[i].count))
+				magazine_empty(p, &p->magazines[i]);
+		index = free_take(p);
+	}
 	pthread_mutex_unlock(&p->lock);
 	return index;
 }
@@ -219,14 +309,10 @@ int krepis_pool_get(struct krepis_endpoint *ep, struct krepis_buffer **out)
 {
 	struct pool *p = &ep->pool;
 	struct krepis_buffer *buffer;
-	uint32_t index = NONE, i;
+	uint32_t index = magazine_get(p, own_magazine(p));
 
-	if (p->magazines)
-		index = magazine_get(own_magazine(p));
 	if (index == NONE)
 		index = pool_take(ep);
-	for (i = 0; index == NONE && p->magazines && i < MAGAZINES; i++)
-		index = magazine_steal(&p->magazines[i]);
 	if (index == NONE)
 		return -EAGAIN;
 	buffer = &ep->buffers[index];
@@ -301,7 +387,7 @@ KREPIS_API int krepis_abandon(struct krepis_endpoint *ep, struct krepis_buffer *
 	if ((uint32_t)life != 1 || !krepis_cas(&buffer->life, &life, life - 1))
 		return -EPERM;
 	krepis_poison(buffer->data, ep->geometry.buffer_size);
-	if (!p->magazines || !magazine_put(own_magazine(p), buffer->index)) {
+	if (!magazine_put(p, own_magazine(p), buffer->index)) {
 		pthread_mutex_lock(&p->lock);
 		p->free[p->free_count++] = buffer->index;
 		pthread_mutex_unlock(&p->lock);

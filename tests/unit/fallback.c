@@ -114,6 +114,49 @@ static void messages_flow_without_either(void **state)
 	join_child(spawn(streaming_child, &lost));
 }
 
+/* Each takes what it can, so that what is left is in the others' caches. */
+static void *take_and_leave(void *producer)
+{
+	struct krepis_buffer *buffers[4];
+
+	for (unsigned int n = 0; n < rounds(20000); n++) {
+		unsigned int got = 0;
+
+		while (got < 4 && !krepis_acquire(producer, &buffers[got], KREPIS_NOWAIT))
+			fill(krepis_buffer_data(buffers[got++]), 64, (uintptr_t)&n);
+		while (got--) {
+			must(filled(krepis_buffer_data(buffers[got]), 64, (uintptr_t)&n));
+			must(!krepis_abandon(producer, buffers[got]));
+		}
+	}
+	return NULL;
+}
+
+static void caching_child(void *arg)
+{
+	struct krepis_channel *channel;
+	struct krepis_endpoint *producer;
+	pthread_t other;
+
+	lose_all(arg);
+	channel = anonymous(SMALL_RING(.buffer_count = 6));
+	producer = attach(channel, KREPIS_PRODUCER, 0);
+	must(!pthread_create(&other, NULL, take_and_leave, producer));
+	take_and_leave(producer);
+	must(!pthread_join(other, NULL));
+	must(count_free(producer) == 6);
+	krepis_detach(producer);
+	krepis_channel_close(channel);
+}
+
+static void buffers_are_cached_without_membarrier(void **state)
+{
+	struct lost lost = { { SYS_membarrier } };
+
+	(void)state;
+	join_child(spawn(caching_child, &lost));
+}
+
 /* ---------------------------------------------------------- without futex_waitv, in detail */
 
 static void *shut_down_when_asleep(void *arg)
@@ -232,6 +275,7 @@ int main(void)
 		CLAIM(messages_flow_without_futex_waitv),
 		CLAIM(messages_flow_without_membarrier),
 		CLAIM(messages_flow_without_either),
+		CLAIM(buffers_are_cached_without_membarrier),
 		CLAIM(deadlines_and_shutdown_need_no_futex_waitv),
 		CLAIM(a_death_is_told_without_futex_waitv),
 		CLAIM(without_robust_futexes_only_the_module_attaches),

@@ -10,6 +10,7 @@
 
 #define LARGE	2000	/* goes into a buffer */
 #define WORKERS 4
+#define CROWD	40	/* more than have caches */
 
 static void start(pthread_t *thread, void *(*body)(void *arg), void *arg)
 {
@@ -53,18 +54,19 @@ static void *acquire_and_abandon(void *arg)
 	return NULL;
 }
 
-static void several_threads_acquire_and_abandon(uint32_t flags)
+static void several_threads_acquire_and_abandon(unsigned int workers, unsigned int count,
+						uint32_t flags)
 {
 	struct krepis_channel *channel = anonymous(SMALL_RING(.buffer_count = 8));
 	struct krepis_endpoint *producer = attach(channel, KREPIS_PRODUCER, flags);
-	struct acquirer acquirers[WORKERS];
-	pthread_t threads[WORKERS];
+	struct acquirer acquirers[CROWD];
+	pthread_t threads[CROWD];
 
-	for (unsigned int i = 0; i < WORKERS; i++) {
-		acquirers[i] = (struct acquirer){ producer, 1000 * i, rounds(50000) };
+	for (unsigned int i = 0; i < workers; i++) {
+		acquirers[i] = (struct acquirer){ producer, 1000 * i, count };
 		start(&threads[i], acquire_and_abandon, &acquirers[i]);
 	}
-	for (unsigned int i = 0; i < WORKERS; i++)
+	for (unsigned int i = 0; i < workers; i++)
 		join(threads[i]);
 	assert_int_equal(count_free(producer), 8);
 	krepis_detach(producer);
@@ -74,13 +76,20 @@ static void several_threads_acquire_and_abandon(uint32_t flags)
 static void no_buffer_is_acquired_twice(void **state)
 {
 	(void)state;
-	several_threads_acquire_and_abandon(0);
+	several_threads_acquire_and_abandon(WORKERS, rounds(50000), 0);
 }
 
 static void no_buffer_is_acquired_twice_without_caches(void **state)
 {
 	(void)state;
-	several_threads_acquire_and_abandon(KREPIS_ATTACH_NO_CACHE);
+	several_threads_acquire_and_abandon(WORKERS, rounds(50000), KREPIS_ATTACH_NO_CACHE);
+}
+
+static void caches_go_from_thread_to_thread(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		several_threads_acquire_and_abandon(CROWD, rounds(500), 0);
 }
 
 struct abandoner {
@@ -446,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(no_buffer_is_acquired_twice),
 		CLAIM(no_buffer_is_acquired_twice_without_caches),
+		CLAIM(caches_go_from_thread_to_thread),
 		CLAIM(a_waiting_acquire_gets_what_another_thread_abandons),
 		CLAIM(messages_are_shared_with_other_threads),
 		CLAIM(inline_messages_stream_between_threads),
