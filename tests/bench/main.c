@@ -227,7 +227,7 @@ int main(int argc, char **argv)
 	machine.emulated = options.vm;
 	machine_print();
 	/* To say what cannot be counted here, before anything is measured. */
-	options.count = count_begin();
+	options.count = !options.vm && count_begin();
 	count_end();
 	return run_all(&options, only, false, json);
 }
