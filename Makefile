@@ -10,6 +10,7 @@
 #	make install		under PREFIX (/usr/local), honours DESTDIR
 #	make install-kmod	the module under MODDIR (/lib/modules/KVER), what loads and mounts it under PREFIX
 #	make dkms		the module's sources for dkms, in build/dkms/
+#	make bindings		the library's functions for other languages, in build/bindings/<language>/
 #
 # VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
 
@@ -69,7 +70,7 @@ KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || echo
 MODDIR	?= /lib/modules/$(KRELEASE)
 DKMS	:= build/dkms/krepis-$(VERSION)
 
-.PHONY: all lib tool kmod tests check demo bench install install-kmod dkms clean deps format
+.PHONY: all lib tool kmod tests check demo bench install install-kmod dkms bindings clean deps format
 all: lib tool
 
 lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a) \
@@ -132,6 +133,17 @@ kmod:
 	@cp -Rpu Kbuild kmod include $(KOUT)/
 	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) KREPIS_VERSION=$(VERSION) modules
 
+# The public headers, as other languages call them: a file in each one's directory.
+BINDINGS := $(addprefix build/bindings/,json/native.json node/krepis_node.c python/_native.py \
+	rust/native.rs typescript/native.ts zig/native.zig)
+BOUND	 := $(addprefix include/krepis/,krepis.h waitset.h batch.h)
+
+bindings: $(BINDINGS)
+$(BINDINGS): build/bindings/%: $(BOUND) include/krepis/annotate.h include/uapi/linux/krepis.h \
+		$(wildcard tools/codegen/*)
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen --library -l $(notdir $(@D)) -Iinclude -Iinclude/uapi -o $@ $(BOUND)
+
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d)
 
 deps:
@@ -154,7 +166,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(OUT)/krepis $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/share/krepis/codegen
-	install -m 644 tools/codegen/*.py $(DESTDIR)$(PREFIX)/share/krepis/codegen/
+	install -m 644 tools/codegen/*.py tools/codegen/library_node.c $(DESTDIR)$(PREFIX)/share/krepis/codegen/
 	install -m 755 tools/codegen/krepis-codegen $(DESTDIR)$(PREFIX)/share/krepis/codegen/
 	ln -sf ../share/krepis/codegen/krepis-codegen $(DESTDIR)$(PREFIX)/bin/krepis-codegen
 	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \

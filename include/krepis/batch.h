@@ -56,7 +56,8 @@ struct krepis_batch {
  *
  * Errors: as krepis_send(); -EMSGSIZE @bytes is 0 or more than the ring.
  */
-KREPIS_API int krepis_batch_begin(struct krepis_endpoint *endpoint, struct krepis_batch *batch,
+KREPIS_API int krepis_batch_begin(struct krepis_endpoint *endpoint,
+				  KREPIS_OWNED(krepis_batch_commit) struct krepis_batch *batch,
 				  size_t bytes, int64_t deadline);
 
 /**
@@ -89,7 +90,8 @@ static inline void *krepis_batch_put(struct krepis_batch *batch, uint16_t type, 
  *
  * Errors: -EINVAL nothing was begun, or @batch is not it.
  */
-KREPIS_API int krepis_batch_commit(struct krepis_endpoint *endpoint, struct krepis_batch *batch);
+KREPIS_API int krepis_batch_commit(struct krepis_endpoint *endpoint,
+				   KREPIS_CONSUMES struct krepis_batch *batch);
 
 /**
  * krepis_batch_recv - all messages in the ring that are there
@@ -103,7 +105,8 @@ KREPIS_API int krepis_batch_commit(struct krepis_endpoint *endpoint, struct krep
  * Errors: as krepis_recv(); -ENOMSG the next message is in a buffer; -EINVAL also for a
  * KREPIS_OVERWRITE channel.
  */
-KREPIS_API int krepis_batch_recv(struct krepis_endpoint *endpoint, struct krepis_batch *batch,
+KREPIS_API int krepis_batch_recv(struct krepis_endpoint *endpoint,
+				 KREPIS_OWNED(krepis_batch_done) struct krepis_batch *batch,
 				 int64_t deadline);
 
 /**
@@ -144,7 +147,8 @@ static inline const void *krepis_batch_next(struct krepis_batch *batch, uint16_t
  * Errors: -EPROTO what is behind the last message cannot be one; -EINVAL @batch is not of
  * @endpoint.
  */
-KREPIS_API int krepis_batch_done(struct krepis_endpoint *endpoint, struct krepis_batch *batch);
+KREPIS_API int krepis_batch_done(struct krepis_endpoint *endpoint,
+				 KREPIS_CONSUMES struct krepis_batch *batch);
 
 #ifdef __cplusplus
 }

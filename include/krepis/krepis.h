@@ -10,6 +10,7 @@
  *   would have to wait returns -EAGAIN under KREPIS_NOWAIT and -ETIMEDOUT when
  *   its deadline passes. Signals do not end a wait, unless the endpoint was
  *   attached with KREPIS_ATTACH_EINTR: then -EINTR.
+ * - Who owns what a pointer points to is said by the words of krepis/annotate.h.
  * - A structure that starts with `size` is set to sizeof by the caller; what this
  *   library does not know beyond its own size must be zero, or -E2BIG.
  * - Every call on an endpoint can fail with
@@ -31,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+#include <krepis/annotate.h>
 #include <linux/krepis.h>
 
 #ifdef __cplusplus
@@ -138,9 +140,9 @@ struct krepis_channel_options {
  * -ENAMETOOLONG; -EOPNOTSUPP the file system is neither tmpfs nor krepis; -ENOSPC it
  * is full; -ENOMEM, on a krepis mount also over RLIMIT_MEMLOCK; -EMFILE.
  */
-KREPIS_API int krepis_channel_create(const char *path,
-				     const struct krepis_channel_options *options,
-				     struct krepis_channel **out);
+KREPIS_API int krepis_channel_create(KREPIS_NULLABLE const char *path,
+				     KREPIS_NULLABLE const struct krepis_channel_options *options,
+				     KREPIS_OWNED(krepis_channel_close) struct krepis_channel **out);
 
 /**
  * krepis_channel_open - opens a channel by its name
@@ -153,7 +155,7 @@ KREPIS_API int krepis_channel_create(const char *path,
  * version; -EPROTO @layout_id is not the channel's; -ENOMEM; -EMFILE.
  */
 KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
-				   struct krepis_channel **out);
+				   KREPIS_OWNED(krepis_channel_close) struct krepis_channel **out);
 
 /**
  * krepis_channel_open_fd - opens a channel by a descriptor that was inherited
@@ -165,13 +167,14 @@ KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
  * Errors: as krepis_channel_open(); -EBADF; -EPERM an anonymous channel whose
  * size is not sealed.
  */
-KREPIS_API int krepis_channel_open_fd(int fd, uint32_t layout_id, struct krepis_channel **out);
+KREPIS_API int krepis_channel_open_fd(int fd, uint32_t layout_id,
+				      KREPIS_OWNED(krepis_channel_close) struct krepis_channel **out);
 
 /**
  * krepis_channel_close - forgets a channel
  * @channel: may be NULL. Its endpoints live on.
  */
-KREPIS_API void krepis_channel_close(struct krepis_channel *channel);
+KREPIS_API void krepis_channel_close(KREPIS_NULLABLE KREPIS_CONSUMES struct krepis_channel *channel);
 
 /**
  * krepis_channel_fd - the channel's descriptor, for inheritance
@@ -201,7 +204,7 @@ KREPIS_API int krepis_channel_pass(const struct krepis_channel *channel, int soc
  * size is not sealed. Channels with a name travel by their name.
  */
 KREPIS_API int krepis_channel_receive(int socket, uint32_t layout_id,
-				      struct krepis_channel **out);
+				      KREPIS_OWNED(krepis_channel_close) struct krepis_channel **out);
 
 /**
  * krepis_unlink - removes a channel's name
@@ -222,7 +225,7 @@ KREPIS_API int krepis_unlink(const char *path);
  *
  * Errors: -ENAMETOOLONG.
  */
-KREPIS_API int krepis_directory(char *path, size_t size);
+KREPIS_API int krepis_directory(KREPIS_ARRAY(size) char *path, size_t size);
 
 enum krepis_guarantee {
 	KREPIS_COOPERATIVE = 1,	/* each side keeps the rules by its own will */
@@ -296,7 +299,7 @@ KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status
  * -EPROTO what the last ones left in the channel cannot be.
  */
 KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role role,
-			     uint32_t flags, struct krepis_endpoint **out);
+			     uint32_t flags, KREPIS_OWNED(krepis_detach) struct krepis_endpoint **out);
 
 /**
  * krepis_detach - leaves the channel and frees the endpoint
@@ -306,7 +309,7 @@ KREPIS_API int krepis_attach(struct krepis_channel *channel, enum krepis_role ro
  * all that the endpoint holds, unmaps, closes. Messages sent before stay readable. Views
  * and buffers of this endpoint end here. In a forked child it only frees.
  */
-KREPIS_API void krepis_detach(struct krepis_endpoint *endpoint);
+KREPIS_API void krepis_detach(KREPIS_NULLABLE KREPIS_CONSUMES struct krepis_endpoint *endpoint);
 
 /**
  * krepis_shutdown - asks an endpoint's thread to stop
@@ -394,8 +397,8 @@ KREPIS_API int krepis_endpoint_query(struct krepis_endpoint *endpoint,
  * krepis_send_begin() and its commit; of a message in a buffer also those of
  * krepis_publish().
  */
-KREPIS_API int krepis_send(struct krepis_endpoint *endpoint, uint16_t type, const void *data,
-			   size_t len, int64_t deadline);
+KREPIS_API int krepis_send(struct krepis_endpoint *endpoint, uint16_t type,
+			   KREPIS_ARRAY(len) const void *data, size_t len, int64_t deadline);
 
 /**
  * krepis_send_begin - room in the ring for one message, to be filled in place
@@ -407,8 +410,8 @@ KREPIS_API int krepis_send(struct krepis_endpoint *endpoint, uint16_t type, cons
  *
  * Errors: as krepis_send().
  */
-KREPIS_API int krepis_send_begin(struct krepis_endpoint *endpoint, size_t len, void **data,
-				 int64_t deadline);
+KREPIS_API int krepis_send_begin(struct krepis_endpoint *endpoint, size_t len,
+				 KREPIS_BORROWED void **data, int64_t deadline);
 
 /**
  * krepis_send_commit - the message is complete; it goes out with the next flush
@@ -451,7 +454,8 @@ KREPIS_API int krepis_flush(struct krepis_endpoint *endpoint);
  * ring; -EAGAIN none is free under KREPIS_NOWAIT or KREPIS_FAIL; -EBUSY it would
  * have to wait between krepis_send_begin() and its commit.
  */
-KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_buffer **out,
+KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint,
+			      KREPIS_OWNED(krepis_abandon) struct krepis_buffer **out,
 			      int64_t deadline);
 
 /**
@@ -470,8 +474,9 @@ KREPIS_API int krepis_acquire(struct krepis_endpoint *endpoint, struct krepis_bu
  * published or abandoned already; -EINVAL a flag, or another endpoint's buffer;
  * -ESTALE, -EOWNERDEAD a peer changed the buffer's descriptor.
  */
-KREPIS_API int krepis_publish(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer,
-			      uint16_t type, size_t len, uint32_t flags, int64_t deadline);
+KREPIS_API int krepis_publish(struct krepis_endpoint *endpoint,
+			      KREPIS_CONSUMES struct krepis_buffer *buffer, uint16_t type,
+			      size_t len, uint32_t flags, int64_t deadline);
 
 /*
  * A flag of krepis_publish(): no krepis_acquire() gets the buffer when the consumers
@@ -491,7 +496,8 @@ KREPIS_API int krepis_publish(struct krepis_endpoint *endpoint, struct krepis_bu
  * Errors: -EPERM the buffer was not published so; -EINVAL another endpoint's; -EAGAIN
  * it is still held under KREPIS_NOWAIT.
  */
-KREPIS_API int krepis_take_back(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer,
+KREPIS_API int krepis_take_back(struct krepis_endpoint *endpoint,
+				KREPIS_OWNED(krepis_abandon) struct krepis_buffer *buffer,
 				int64_t deadline);
 
 /**
@@ -501,10 +507,11 @@ KREPIS_API int krepis_take_back(struct krepis_endpoint *endpoint, struct krepis_
  *
  * Errors: -EPERM the buffer is not owned; -EINVAL another endpoint's buffer.
  */
-KREPIS_API int krepis_abandon(struct krepis_endpoint *endpoint, struct krepis_buffer *buffer);
+KREPIS_API int krepis_abandon(struct krepis_endpoint *endpoint,
+			      KREPIS_CONSUMES struct krepis_buffer *buffer);
 
 /** krepis_buffer_data - the payload, page-aligned, while the buffer is owned */
-KREPIS_API void *krepis_buffer_data(const struct krepis_buffer *buffer);
+KREPIS_API KREPIS_BORROWED void *krepis_buffer_data(const struct krepis_buffer *buffer);
 /** krepis_buffer_size - usable bytes */
 KREPIS_API size_t krepis_buffer_size(const struct krepis_buffer *buffer);
 /** krepis_buffer_handle - the buffer's name in its present life */
@@ -520,7 +527,7 @@ KREPIS_API struct krepis_handle krepis_buffer_handle(const struct krepis_buffer 
  * -EPERM this endpoint does not hold it.
  */
 KREPIS_API int krepis_buffer_lookup(struct krepis_endpoint *endpoint, struct krepis_handle handle,
-				    struct krepis_buffer **out);
+				    KREPIS_BORROWED struct krepis_buffer **out);
 
 /**
  * struct krepis_msg - a received message, a view and not a copy
@@ -559,8 +566,8 @@ struct krepis_msg {
  * Errors: -EAGAIN nothing is there under KREPIS_NOWAIT; -KREPIS_ELAPPED with
  * @msg->lost; -KREPIS_PEER_GONE; -EINVAL not a consumer of a ring.
  */
-KREPIS_API int krepis_recv(struct krepis_endpoint *endpoint, struct krepis_msg *msg,
-			   int64_t deadline);
+KREPIS_API int krepis_recv(struct krepis_endpoint *endpoint,
+			   KREPIS_OWNED(krepis_release) struct krepis_msg *msg, int64_t deadline);
 
 /**
  * krepis_recv_batch - receives what is there, up to @count messages
@@ -572,7 +579,8 @@ KREPIS_API int krepis_recv(struct krepis_endpoint *endpoint, struct krepis_msg *
  * Return: how many, at least 1, or an error as krepis_recv(); -EINVAL also for
  * a KREPIS_OVERWRITE channel.
  */
-KREPIS_API int krepis_recv_batch(struct krepis_endpoint *endpoint, struct krepis_msg *msgs,
+KREPIS_API int krepis_recv_batch(struct krepis_endpoint *endpoint,
+				 KREPIS_ARRAY(count) KREPIS_OWNED(krepis_release) struct krepis_msg *msgs,
 				 unsigned int count, int64_t deadline);
 
 /**
@@ -584,7 +592,8 @@ KREPIS_API int krepis_recv_batch(struct krepis_endpoint *endpoint, struct krepis
  * Errors: -EPERM released already, or the view had ended; -EINVAL another
  * endpoint's message.
  */
-KREPIS_API int krepis_release(struct krepis_endpoint *endpoint, const struct krepis_msg *msg);
+KREPIS_API int krepis_release(struct krepis_endpoint *endpoint,
+			      KREPIS_CONSUMES const struct krepis_msg *msg);
 
 /**
  * krepis_release_begin - done with many messages, which io_uring will release
@@ -599,8 +608,9 @@ KREPIS_API int krepis_release(struct krepis_endpoint *endpoint, const struct kre
  * What was released already is passed over.
  */
 KREPIS_API int krepis_release_begin(struct krepis_endpoint *endpoint,
-				    const struct krepis_msg *msgs, unsigned int count,
-				    struct krepis_release_args *args);
+				    KREPIS_ARRAY(count) KREPIS_CONSUMES const struct krepis_msg *msgs,
+				    unsigned int count,
+				    KREPIS_ARRAY(count) struct krepis_release_args *args);
 
 /**
  * krepis_msg_get - shares a message with another thread of this process
@@ -618,7 +628,7 @@ KREPIS_API int krepis_msg_get(const struct krepis_msg *msg);
  *
  * Errors: -EINVAL an inline message; -EPERM released already.
  */
-KREPIS_API int krepis_msg_put(const struct krepis_msg *msg);
+KREPIS_API int krepis_msg_put(KREPIS_CONSUMES const struct krepis_msg *msg);
 
 /**
  * krepis_msg_edit - the payload of a message, to be changed in place
@@ -631,7 +641,7 @@ KREPIS_API int krepis_msg_put(const struct krepis_msg *msg);
  * Errors: -EINVAL an inline message; -EACCES the channel is not exclusive; -EPERM
  * released already.
  */
-KREPIS_API int krepis_msg_edit(const struct krepis_msg *msg, void **data);
+KREPIS_API int krepis_msg_edit(const struct krepis_msg *msg, KREPIS_BORROWED void **data);
 
 /**
  * krepis_msg_verify - compares the payload with its checksum
@@ -651,7 +661,7 @@ KREPIS_API int krepis_msg_verify(const struct krepis_msg *msg);
  *
  * Errors: -EINVAL not a producer of a triple.
  */
-KREPIS_API int krepis_triple_begin(struct krepis_endpoint *endpoint, void **data);
+KREPIS_API int krepis_triple_begin(struct krepis_endpoint *endpoint, KREPIS_BORROWED void **data);
 
 /**
  * krepis_triple_commit - makes the value the latest one
@@ -674,7 +684,8 @@ KREPIS_API int krepis_triple_commit(struct krepis_endpoint *endpoint, uint16_t t
  * Never waits. Errors: -ENODATA nothing was ever published; -EINVAL not a
  * consumer of a triple.
  */
-KREPIS_API int krepis_triple_read(struct krepis_endpoint *endpoint, struct krepis_msg *msg);
+KREPIS_API int krepis_triple_read(struct krepis_endpoint *endpoint,
+				  KREPIS_BORROWED struct krepis_msg *msg);
 
 /* ----------------------------------------------------------------- utilities */
 
@@ -686,7 +697,7 @@ KREPIS_API int krepis_triple_read(struct krepis_endpoint *endpoint, struct krepi
  *
  * Return: the checksum. krepis_crc32c(0, "123456789", 9) is 0xe3069283.
  */
-KREPIS_API uint32_t krepis_crc32c(uint32_t crc, const void *data, size_t len);
+KREPIS_API uint32_t krepis_crc32c(uint32_t crc, KREPIS_ARRAY(len) const void *data, size_t len);
 
 /**
  * krepis_copy_crc32c - copies and checksums in one pass
@@ -697,7 +708,8 @@ KREPIS_API uint32_t krepis_crc32c(uint32_t crc, const void *data, size_t len);
  *
  * Return: the checksum of what was copied.
  */
-KREPIS_API uint32_t krepis_copy_crc32c(uint32_t crc, void *dst, const void *src, size_t len);
+KREPIS_API uint32_t krepis_copy_crc32c(uint32_t crc, KREPIS_ARRAY(len) void *dst,
+				       KREPIS_ARRAY(len) const void *src, size_t len);
 
 /**
  * krepis_fault_explain - why an access to a buffer failed
@@ -711,7 +723,8 @@ KREPIS_API uint32_t krepis_copy_crc32c(uint32_t crc, void *dst, const void *src,
  * Errors: -ENOENT the address is in no buffer of an endpoint of this process; -EAGAIN
  * another thread is attaching or detaching.
  */
-KREPIS_API int krepis_fault_explain(const void *address, char *text, size_t size);
+KREPIS_API int krepis_fault_explain(KREPIS_BORROWED const void *address,
+				    KREPIS_ARRAY(size) char *text, size_t size);
 
 /**
  * krepis_strerror - what an error of this library means
@@ -719,10 +732,10 @@ KREPIS_API int krepis_fault_explain(const void *address, char *text, size_t size
  *
  * Return: a static string, never NULL.
  */
-KREPIS_API const char *krepis_strerror(int err);
+KREPIS_API KREPIS_BORROWED const char *krepis_strerror(int err);
 
 /** krepis_version - the library's version, as in the file VERSION */
-KREPIS_API const char *krepis_version(void);
+KREPIS_API KREPIS_BORROWED const char *krepis_version(void);
 
 #ifdef __cplusplus
 }

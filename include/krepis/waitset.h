@@ -39,7 +39,7 @@ struct krepis_ready {
  *
  * Errors: -ENOMEM; -EMFILE.
  */
-KREPIS_API int krepis_waitset_create(struct krepis_waitset **out);
+KREPIS_API int krepis_waitset_create(KREPIS_OWNED(krepis_waitset_destroy) struct krepis_waitset **out);
 
 /**
  * krepis_waitset_add - waits for one more endpoint
@@ -51,7 +51,7 @@ KREPIS_API int krepis_waitset_create(struct krepis_waitset **out);
  * threads.
  */
 KREPIS_API int krepis_waitset_add(struct krepis_waitset *set, struct krepis_endpoint *endpoint,
-				  void *data);
+				  KREPIS_BORROWED void *data);
 
 /**
  * krepis_waitset_remove - waits for one endpoint less
@@ -80,7 +80,8 @@ KREPIS_API int krepis_waitset_remove(struct krepis_waitset *set,
  * Without the module a thread of the library looks: what was sent an instant ago
  * may be missed under KREPIS_NOWAIT. Ends views of inline messages, as krepis_wait().
  */
-KREPIS_API int krepis_waitset_wait(struct krepis_waitset *set, struct krepis_ready *ready,
+KREPIS_API int krepis_waitset_wait(struct krepis_waitset *set,
+				   KREPIS_ARRAY(count) KREPIS_BORROWED struct krepis_ready *ready,
 				   unsigned int count, int64_t deadline);
 
 /**
@@ -103,7 +104,7 @@ KREPIS_API int krepis_waitset_fd(const struct krepis_waitset *set);
  * krepis_waitset_destroy - frees the set, and none of its endpoints
  * @set: may be NULL
  */
-KREPIS_API void krepis_waitset_destroy(struct krepis_waitset *set);
+KREPIS_API void krepis_waitset_destroy(KREPIS_NULLABLE KREPIS_CONSUMES struct krepis_waitset *set);
 
 #ifdef __cplusplus
 }

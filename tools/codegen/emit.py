@@ -2,6 +2,9 @@
 """What all languages' emitters need."""
 
 import keyword
+import textwrap
+
+from model import Function, Model, Param
 
 HEAD = "Made by krepis-codegen from {source}: change that, and not this."
 
@@ -33,3 +36,28 @@ def short_values(names: list[str]) -> list[str]:
 def slashes(doc: str, indent: str = "") -> list[str]:
     """Of Rust and Zig."""
     return [f"{indent}/// {line}".rstrip() for line in doc.splitlines()]
+
+
+# ------------------------------------------------------------------------------ libraries
+
+def head(m: Model, source: str, line: str = "// {}") -> list[str]:
+    licence = [f"SPDX-License-Identifier: {m.licence}"] if m.licence else []
+    return [line.format(text) for text in (*licence, HEAD.format(source=source))]
+
+
+def said_of(p: Param) -> str:
+    """Who owns a pointer, in words."""
+    said = {"owned": f"owned, ends with {p.end}()", "borrowed": "borrowed", "consumes": "consumed", "": ""}[p.own]
+    parts = [said, f"{p.count} of them" if p.count else "", "may be NULL" if p.nullable else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def function_doc(f: Function, item: str = "@{name}{said}: {doc}") -> str:
+    """What it does, its parameters, and the rest."""
+    first, _, rest = f.doc.partition("\n")
+    params = [textwrap.fill(item.format(name=p.name, said=f" ({said_of(p)})" if said_of(p) else "", doc=p.doc), 90,
+                            subsequent_indent="  ", break_on_hyphens=False)
+              for p in f.params if p.doc or said_of(p)]
+    result = [f"Return ({said_of(f.result)})."] if said_of(f.result) else []
+    parts = [first, "\n".join(params), rest.strip(), "\n".join(result)]
+    return "\n\n".join(part for part in parts if part)

@@ -5,7 +5,7 @@ an enumeration is its number with names.
 """
 
 from emit import HEAD, pascal, short_values, slashes
-from model import Array, Enum, Model, Scalar, Struct, Type
+from model import Array, Enum, Handle, Model, Pointer, Scalar, Struct, Type
 
 KEYWORDS = {"as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum",
             "extern", "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move",
@@ -23,6 +23,9 @@ def type_name(t: Type) -> str:
         return "u8" if t.name in ("bool", "char") else t.name
     if isinstance(t, Array):
         return f"[{type_name(t.element)}; {t.count}]"
+    if isinstance(t, Pointer):
+        return f"*{'const' if t.const else 'mut'} {type_name(t.to) if t.to else 'core::ffi::c_void'}"
+    assert isinstance(t, (Enum, Struct, Handle))
     return pascal(t.name)
 
 
@@ -58,6 +61,7 @@ def emit_struct(s: Struct) -> list[str]:
 
 
 def emit_test(m: Model) -> list[str]:
+    """Where the fields are."""
     out = ["#[cfg(test)]", "mod layout {", "    use super::*;", "    use core::mem::MaybeUninit;",
            "    use core::ptr::addr_of;", "", "    macro_rules! offset {",
            "        ($t:ty, $f:ident) => {{", "            let m = MaybeUninit::<$t>::uninit();",

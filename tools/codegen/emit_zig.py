@@ -2,7 +2,7 @@
 """Zig: extern structs, checked when they are compiled. Enumerations are open: a peer writes what it wants."""
 
 from emit import HEAD, pascal, short_values, slashes
-from model import Array, Enum, Model, Scalar, Struct, Type
+from model import Array, Enum, Handle, Model, Pointer, Scalar, Struct, Type
 
 
 def type_name(t: Type) -> str:
@@ -12,6 +12,9 @@ def type_name(t: Type) -> str:
         return t.scalar.name if t.flags else pascal(t.name)
     if isinstance(t, Array):
         return f"[{t.count}]{type_name(t.element)}"
+    if isinstance(t, Pointer):
+        return f"?*{'const ' if t.const else ''}{type_name(t.to) if t.to else 'anyopaque'}"
+    assert isinstance(t, (Struct, Handle))
     return pascal(t.name)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a header says: structs, enumerations, packets. No language knows more than this."""
+"""What a header says: structs, enumerations, packets, functions. No language knows more than this."""
 
 from dataclasses import dataclass, field
 from typing import Optional, Union
@@ -7,14 +7,14 @@ from typing import Optional, Union
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number of a fixed size. kind: "u", "i", "f", "bool" or "char"."""
+    """A number of a fixed size. kind: "u", "i", "f", "bool", "char", or "usize" of a function."""
 
     kind: str
     size: int
 
     @property
     def name(self) -> str:
-        return self.kind if self.kind in ("bool", "char") else f"{self.kind}{8 * self.size}"
+        return self.kind if self.kind in ("bool", "char", "usize") else f"{self.kind}{8 * self.size}"
 
     @property
     def align(self) -> int:
@@ -83,16 +83,84 @@ class Struct:
     packet: Optional[int] = None
 
 
-Type = Union[Scalar, Enum, Array, Struct]
+@dataclass(frozen=True)
+class Handle:
+    """A struct that the headers do not define: nobody looks into it, and there are only pointers to it."""
+
+    name: str
+    size: int = 0
+    align: int = 0
+
+
+@dataclass
+class Pointer:
+    """to: None is void. Not in messages: of functions, and of the structs that they take."""
+
+    to: Optional["Type"]
+    const: bool = False
+    size: int = 8
+    align: int = 8
+
+
+Type = Union[Scalar, Enum, Array, Struct, Handle, Pointer]
+
+
+@dataclass
+class Param:
+    """
+    Of a function; without a name: its result. role: what is passed,
+        "scalar"	a number, or nothing
+        "value"		a small struct of numbers
+        "handle"	a pointer to what nobody looks into
+        "text"		ends with a 0
+        "array"		@count elements, or bytes if it points to void; count: another parameter
+        "struct"	the address of one
+        "out"		the address of a pointer, which comes back
+        "address"	a pointer that nobody follows, or one that came from the library
+    own: "", "owned", "borrowed" or "consumes"; end: the function that ends what is owned.
+    """
+
+    name: str
+    type: Optional[Type]
+    role: str = "scalar"
+    own: str = ""
+    end: str = ""
+    count: str = ""
+    nullable: bool = False
+    doc: str = ""
+
+
+@dataclass
+class Function:
+    name: str
+    result: Param
+    params: list[Param]
+    doc: str = ""
+
+
+@dataclass
+class Constant:
+    name: str
+    value: int
+    type: Scalar
+    doc: str = ""
 
 
 @dataclass
 class Model:
-    """In the order of the header, so that the same input gives the same output."""
+    """
+    In the order of the header, so that the same input gives the same output. Of a library also
+    includes: its headers, as a program names them, and licence: what SPDX calls that of the first.
+    """
 
     name: str
+    includes: list[str] = field(default_factory=list)
+    licence: str = ""
     enums: list[Enum] = field(default_factory=list)
     structs: list[Struct] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
 
     @property
     def packets(self) -> list[Struct]:
@@ -129,6 +197,7 @@ def canonical_type(t: Type) -> str:
         return t.scalar.name
     if isinstance(t, Array):
         return f"[{t.count}]{canonical_type(t.element)}"
+    assert isinstance(t, Struct)	# a message has no pointers
     return canonical_struct(t)
 
 
@@ -164,13 +233,15 @@ def type_json(t: Type) -> object:
         return t.name
     if isinstance(t, Array):
         return {"array": type_json(t.element), "count": t.count}
+    if isinstance(t, Pointer):
+        return {"pointer": type_json(t.to) if t.to else "void", "const": t.const}
+    if isinstance(t, Handle):
+        return {"handle": t.name}
     return {"enum" if isinstance(t, Enum) else "struct": t.name}
 
 
-def to_json(m: Model) -> dict[str, object]:
+def enums_and_structs(m: Model) -> dict[str, object]:
     return {
-        "name": m.name,
-        "layout_id": m.layout_id,
         "enums": [{
             "name": e.name, "type": e.scalar.name, "flags": e.flags, "doc": e.doc,
             "values": [{"name": v.name, "value": v.value, "doc": v.doc} for v in e.values],
@@ -180,4 +251,27 @@ def to_json(m: Model) -> dict[str, object]:
             "fields": [{"name": f.name, "offset": f.offset, "size": f.type.size,
                         "type": type_json(f.type), "doc": f.doc} for f in s.fields],
         } for s in m.structs],
+    }
+
+
+def to_json(m: Model) -> dict[str, object]:
+    return {"name": m.name, "layout_id": m.layout_id, **enums_and_structs(m)}
+
+
+def param_json(p: Param) -> dict[str, object]:
+    said: dict[str, object] = {"name": p.name} if p.name else {}
+    said |= {"type": type_json(p.type) if p.type else "void", "role": p.role}
+    said |= {key: value for key, value in (("own", p.own), ("end", p.end), ("count", p.count),
+                                           ("nullable", p.nullable)) if value}
+    return said | {"doc": p.doc}
+
+
+def library_json(m: Model) -> dict[str, object]:
+    return {
+        "name": m.name,
+        **enums_and_structs(m),
+        "handles": [h.name for h in m.handles],
+        "constants": [{"name": c.name, "type": c.type.name, "value": c.value, "doc": c.doc} for c in m.constants],
+        "functions": [{"name": f.name, "doc": f.doc, "result": param_json(f.result),
+                       "params": [param_json(p) for p in f.params]} for f in m.functions],
     }

@@ -96,8 +96,17 @@ def field_docs(doc: str) -> tuple[str, dict[str, str]]:
     return "\n".join(rest).strip(), fields
 
 
+def peeled(t: ClangType) -> ClangType:
+    """Without the names that it has."""
+    while t.kind in (TypeKind.TYPEDEF, TypeKind.ELABORATED):
+        t = t.get_named_type() if t.kind == TypeKind.ELABORATED else t.get_declaration().underlying_typedef_type
+    return t
+
+
 class Parser:
     """One header. After parse(): model, and holes if they were allowed."""
+
+    fixed = FIXED
 
     def __init__(self, path: str, args: list[str], allow_holes: bool = False) -> None:
         self.path = path
@@ -107,13 +116,19 @@ class Parser:
         self.model = Model(name=Path(path).stem)
         self.known: dict[str, Type] = {}
 
-    def parse(self) -> Model:
-        unit = Index.create().parse(self.path, args=["-x", "c", "-std=gnu11", "-fparse-all-comments",
-                                                           *self.args],
+    def unit(self, path: str, text: Optional[str] = None, wrong: bool = False) -> TranslationUnit:
+        """text: what stands in @path, if not what is there. wrong: it may be what does not compile."""
+        unit = Index.create().parse(path, args=["-x", "c", "-std=gnu11", "-fparse-all-comments", "-ferror-limit=0",
+                                                *self.args],
+                                    unsaved_files=[(path, text)] if text is not None else None,
                                     options=TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD)
         for d in unit.diagnostics:
-            if d.severity >= 3:
+            if d.severity >= 3 and not wrong:
                 raise Refusal(d.location, d.spelling)
+        return unit
+
+    def parse(self) -> Model:
+        unit = self.unit(self.path)
         packets = self.find_packets(unit.cursor)
         for cursor in unit.cursor.get_children():
             if self.is_ours(cursor) and cursor.is_definition():
@@ -168,8 +183,8 @@ class Parser:
                 name = name.get_named_type()
                 continue
             spelled = name.get_declaration().spelling
-            if spelled in FIXED:
-                return FIXED[spelled]
+            if spelled in self.fixed:
+                return self.fixed[spelled]
             name = name.get_declaration().underlying_typedef_type
         plain = t.get_canonical()
         if plain.kind in PLAIN:
@@ -182,11 +197,7 @@ class Parser:
         if plain.kind == TypeKind.CONSTANTARRAY:
             if not plain.element_count:
                 raise Refusal(where.location, f"{where.spelling}: {WHY_NOT[TypeKind.INCOMPLETEARRAY]}")
-            inner = t
-            while inner.kind in (TypeKind.TYPEDEF, TypeKind.ELABORATED):
-                inner = (inner.get_named_type() if inner.kind == TypeKind.ELABORATED else
-                         inner.get_declaration().underlying_typedef_type)
-            return Array(self.type_of(inner.element_type, where), plain.element_count)
+            return Array(self.type_of(peeled(t).element_type, where), plain.element_count)
         if plain.kind == TypeKind.ENUM:
             return self.enum(plain.get_declaration())
         if plain.kind == TypeKind.RECORD:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of krepis-codegen share: TAP, and how it is called."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CODEGEN = ROOT / "tools/codegen/krepis-codegen"
+INCLUDE = [f"-I{ROOT}/include", f"-I{ROOT}/include/uapi"]
+
+count = failed = 0
+
+
+def check(name: str, good: bool, why: str = "") -> None:
+    global count, failed
+    count += 1
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} {count} {name}")
+    if not good and why:
+        print("".join(f"# {line}\n" for line in why.splitlines()), end="")
+
+
+def skip(name: str, why: str) -> None:
+    global count
+    count += 1
+    print(f"ok {count} {name} # SKIP {why}")
+
+
+def end() -> int:
+    print(f"1..{count}")
+    return 1 if failed else 0
+
+
+def codegen(*args: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([CODEGEN, *INCLUDE, *map(str, args)], capture_output=True, text=True)
+
+
+def compiles(name: str, *command: object) -> bool:
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    check(name, not done.returncode, done.stderr + done.stdout)
+    return not done.returncode
