@@ -13,7 +13,8 @@ PROTO_C	   := $(PROTO:%.proto=$(OUT)/%.pb-c.c)
 .PHONY: tests unit check-debug demo-vm bench-vm
 
 unit: $(UNIT_BIN)
-tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN) $(OUT)/tests/bindings/cpp
+BINDING_PEERS := $(OUT)/tests/bindings/peer_c $(OUT)/tests/bindings/peer_cc
+tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN) $(OUT)/tests/bindings/cpp $(BINDING_PEERS)
 
 include tests/kselftest/kselftest.mk
 include tests/sandbox/sandbox.mk
@@ -57,6 +58,22 @@ $(OUT)/tests/bindings/messages.hpp: tests/codegen/messages.h $(wildcard tools/co
 $(OUT)/tests/bindings/cpp: tests/bindings/cpp.cc $(OUT)/tests/bindings/messages.hpp \
 		include/krepis/krepis.hpp $(OUT)/libkrepis.a
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror $(SANITIZE) -I$(@D) -Itests/codegen \
+		-o $@ $< $(OUT)/libkrepis.a -pthread
+
+# Programs that talk to those of other languages: tests/bindings/README.md.
+SAMPLE	      := tests/bindings/sample.h $(wildcard tools/codegen/*) include/krepis/packet.h
+
+$(OUT)/tests/bindings/sample_layout.h: $(SAMPLE)
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language c --out $@ $<
+$(OUT)/tests/bindings/sample.hpp: $(SAMPLE)
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language c++ --out $@ $<
+$(OUT)/tests/bindings/peer_c: tests/bindings/peer/peer.c $(OUT)/tests/bindings/sample_layout.h $(OUT)/libkrepis.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(SANITIZE) -I$(@D) -Itests/bindings -o $@ $< $(OUT)/libkrepis.a -pthread
+$(OUT)/tests/bindings/peer_cc: tests/bindings/peer/peer.cc $(OUT)/tests/bindings/sample.hpp \
+		include/krepis/krepis.hpp $(OUT)/libkrepis.a
+	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror $(SANITIZE) -I$(@D) -Itests/bindings \
 		-o $@ $< $(OUT)/libkrepis.a -pthread
 
 check:

@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,6 +55,25 @@ inline const std::error_category &category() noexcept
 class Error : public std::system_error {
 public:
 	explicit Error(int err) : std::system_error(-err, category()) {}
+	Error(int err, const std::string &what) : std::system_error(-err, category(), what) {}
+};
+
+/* The channel's messages are not those that this program knows. */
+class LayoutError : public Error {
+public:
+	LayoutError(std::uint32_t theirs, std::uint32_t ours)
+		: Error(-EPROTO, "the channel has layout " + hex(theirs) + ", and we have " + hex(ours)),
+		  theirs(theirs), ours(ours) {}
+	const std::uint32_t theirs, ours;
+
+private:
+	static std::string hex(std::uint32_t id)
+	{
+		char text[11];
+
+		std::snprintf(text, sizeof(text), "0x%08x", static_cast<unsigned int>(id));
+		return text;
+	}
 };
 
 /* Return: @result, if it is no error. */
@@ -102,14 +122,16 @@ public:
 	static Channel open(const char *path, std::uint32_t layout_id = 0)
 	{
 		Channel c;
-		check(krepis_channel_open(path, layout_id, &c.handle_));
+		c.opened(krepis_channel_open(path, layout_id, &c.handle_), layout_id,
+			 [&] { return krepis_channel_open(path, 0, &c.handle_); });
 		return c;
 	}
 	/* @fd stays the caller's. */
 	static Channel open(int fd, std::uint32_t layout_id = 0)
 	{
 		Channel c;
-		check(krepis_channel_open_fd(fd, layout_id, &c.handle_));
+		c.opened(krepis_channel_open_fd(fd, layout_id, &c.handle_), layout_id,
+			 [&] { return krepis_channel_open_fd(fd, 0, &c.handle_); });
 		return c;
 	}
 	static Channel receive(int socket, std::uint32_t layout_id = 0)
@@ -139,6 +161,14 @@ public:
 
 private:
 	Channel() noexcept = default;
+	/* @again opens it whatever its layout is, to tell which. */
+	template <class Again>
+	void opened(int result, std::uint32_t ours, Again &&again)
+	{
+		if (result == -EPROTO && !again())
+			throw LayoutError(query().geometry.layout_id, ours);
+		check(result);
+	}
 	krepis_channel *handle_ = nullptr;
 };
 

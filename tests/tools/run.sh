@@ -145,6 +145,10 @@ run create "$work/disk"
 check create_off_tmpfs_says_what_to_set eval '[ $status -eq 0 ] || says KREPIS_DIR'
 run create msg --mode 660
 check mode_is_the_files [ "$(stat -c %a "$KREPIS_DIR/msg")" = 640 ]
+run create layout --layout 0xfedcba98 --json
+check layout_is_the_channels grep -q '"layout_id":4275878552,' "$out"
+run rm layout
+exits layout_beyond_32_bits_is_refused 2 create layout --layout 0x100000000
 
 # ---- send and recv
 

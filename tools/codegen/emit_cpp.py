@@ -5,11 +5,17 @@ from emit import HEAD
 from model import Model
 
 
+def namespace(m: Model) -> str:
+    """The header's name. A struct that has it stands beside the namespace and wants another."""
+    return f"{m.name}_h" if m.name in {t.name for t in [*m.structs, *m.enums]} else m.name
+
+
 def emit(m: Model, source: str) -> str:
+    name = namespace(m)
     out = [f"// {HEAD.format(source=source)}", "#pragma once", "",
            "#include <cstddef>", "#include <cstdint>", "#include <type_traits>", "",
            'extern "C" {', f'#include "{source}"', "}", "#include <krepis/krepis.hpp>", "",
-           f"namespace {m.name} {{", "",
+           f"namespace {name} {{", "",
            f"inline constexpr std::uint32_t layout_id = 0x{m.layout_id:08x};", ""]
     out += [f"using ::{s.name};" for s in m.structs] + [f"using ::{e.name};" for e in m.enums]
     for s in m.packets:
@@ -20,5 +26,5 @@ def emit(m: Model, source: str) -> str:
         out.append(f"static_assert(sizeof(::{s.name}) == {s.size} && alignof(::{s.name}) == {s.align});")
         for f in s.fields:
             out.append(f"static_assert(offsetof(::{s.name}, {f.name}) == {f.offset});")
-    out += ["", f"}} // namespace {m.name}", ""]
+    out += ["", f"}} // namespace {name}", ""]
     return "\n".join(out)

@@ -12,6 +12,7 @@ static const struct option options[] = {
 	{ "inline", required_argument, NULL, 'i' },
 	{ "buffers", required_argument, NULL, 'n' },
 	{ "buffer-size", required_argument, NULL, 's' },
+	{ "layout", required_argument, NULL, 'l' },
 	{ "mode", required_argument, NULL, 'm' },
 	{ "enforced", no_argument, NULL, 'e' },
 	{ "exclusive", no_argument, NULL, 'x' },
@@ -110,6 +111,10 @@ static int parse(int option, struct krepis_channel_options *o)
 		return parse_buffers(optarg, o);
 	case 's':
 		return tool_parse_size("buffer-size", optarg, &value) ? : (o->buffer_size = value, 0);
+	case 'l':
+		err = tool_parse_count("layout", optarg, UINT32_MAX, &value);
+		o->layout_id = value;
+		return err;
 	case 'e':
 		o->flags |= KREPIS_F_ENFORCED;
 		return 0;
@@ -203,7 +208,8 @@ const struct tool_command command_create = {
 	.summary = "Make a channel.",
 	.synopsis = "NAME [--kind ring|triple] [--backpressure block|fail|overwrite]\n"
 		    "NAME [--consumers N] [--ring SIZE] [--inline SIZE] [--buffers N]\n"
-		    "NAME [--buffer-size SIZE] [--mode OCTAL] [--enforced] [--exclusive] [--json]",
+		    "NAME [--buffer-size SIZE] [--layout ID] [--mode OCTAL] [--enforced] [--exclusive]\n"
+		    "NAME [--json]",
 	.help =
 	"  --kind KIND       ring: every message, in order, to every consumer (default)\n"
 	"                    triple: the latest value only; its producer never waits\n"
@@ -213,6 +219,7 @@ const struct tool_command command_create = {
 	"  --inline SIZE     largest message copied into the ring, 8 to 64K (default 4K)\n"
 	"  --buffers N       buffers for larger messages, 0 to 65536 (default 16)\n"
 	"  --buffer-size S   bytes of each, up to 2G (default 1M)\n"
+	"  --layout ID       of its messages, as krepis-codegen says: other programs are refused\n"
 	"  --mode OCTAL      permissions, less the umask (default 600)\n"
 	"  --enforced        what was handed over is out of the producer's reach: needs the module\n"
 	"  --exclusive       enforced, and the one consumer may edit in place: who holds a\n"

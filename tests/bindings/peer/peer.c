@@ -99,7 +99,7 @@ static int produce_one(struct krepis_endpoint *ep, uint64_t n)
 static int until_gone(struct krepis_endpoint *ep)
 {
 	int64_t deadline = krepis_deadline_ms(PATIENCE_MS);
-	struct krepis_status status;
+	struct krepis_status status = { .size = sizeof(status) };
 	struct timespec pause = { .tv_nsec = 1000000 };
 
 	do {

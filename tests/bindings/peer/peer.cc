@@ -11,7 +11,7 @@
 #include "sample.hpp"
 
 using namespace std::chrono_literals;
-using sample::sample_packet;
+using sample_h::sample_packet;
 using Sample = sample_packet::type;
 
 namespace {
@@ -158,7 +158,7 @@ int run(std::string_view role, int kind, const char *path, std::uint64_t count)
 	Peer peer(kind, count);
 
 	try {
-		auto channel = krepis::Channel::open(path, sample::layout_id);
+		auto channel = krepis::Channel::open(path, sample_h::layout_id);
 
 		if (role == "produce")
 			peer.produce(channel);
