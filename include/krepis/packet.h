@@ -15,6 +15,13 @@
  * The last is NULL if the message is no such packet: another number, or another
  * size. That a struct fits the smallest default of inline_max, needs no more than 8-byte
  * alignment and has a number of 16 bits is checked at compile time.
+ *
+ * What is larger travels in a buffer, or is the value of a triple: KREPIS_VALUE(7, position)
+ * declares krepis_as_position() and
+ *
+ *	int krepis_publish_position(ep, buffer, deadline);
+ *	int krepis_triple_begin_position(ep, struct position **);
+ *	int krepis_triple_commit_position(ep);
  */
 #ifndef _KREPIS_PACKET_H
 #define _KREPIS_PACKET_H
@@ -23,11 +30,47 @@
 
 #define KREPIS_PACKET_MAX 4096
 
-#define KREPIS_PACKET(id, name)                                                             \
-	enum { KREPIS_PACKET_ID_##name = (id) }; /* for krepis-codegen */                    \
+/* The enumerator is for krepis-codegen. */
+#define __KREPIS_TYPED(id, name)                                                            \
+	enum { KREPIS_PACKET_ID_##name = (id) };                                            \
 	__KREPIS_ASSERT((id) >= 0 && (id) <= UINT16_MAX);                                   \
-	__KREPIS_ASSERT(sizeof(struct name) <= KREPIS_PACKET_MAX);                          \
+	__KREPIS_ASSERT(sizeof(struct name) > 0 && sizeof(struct name) <= INT32_MAX);       \
 	__KREPIS_ASSERT(__alignof__(struct name) <= 8);                                     \
+	static inline const struct name *krepis_as_##name(const struct krepis_msg *msg)     \
+	{                                                                                   \
+		if (msg->type != (id) || msg->len != sizeof(struct name))                   \
+			return NULL;                                                        \
+		return (const struct name *)msg->data;                                      \
+	}
+
+#define KREPIS_VALUE(id, name)                                                              \
+	__KREPIS_TYPED(id, name)                                                            \
+	static inline int krepis_publish_##name(struct krepis_endpoint *endpoint,           \
+						struct krepis_buffer *buffer,               \
+						int64_t deadline)                           \
+	{                                                                                   \
+		return krepis_publish(endpoint, buffer, (id), sizeof(struct name), 0,       \
+				      deadline);                                            \
+	}                                                                                   \
+	static inline int krepis_triple_begin_##name(struct krepis_endpoint *endpoint,      \
+						     struct name **value)                   \
+	{                                                                                   \
+		void *data = NULL;                                                          \
+		int err = krepis_triple_begin(endpoint, &data);                             \
+                                                                                            \
+		if (!err)                                                                   \
+			*value = (struct name *)data;                                       \
+		return err;                                                                 \
+	}                                                                                   \
+	static inline int krepis_triple_commit_##name(struct krepis_endpoint *endpoint)     \
+	{                                                                                   \
+		return krepis_triple_commit(endpoint, (id), sizeof(struct name));           \
+	}                                                                                   \
+	__KREPIS_ASSERT(sizeof(struct name) > 0)
+
+#define KREPIS_PACKET(id, name)                                                             \
+	__KREPIS_TYPED(id, name)                                                            \
+	__KREPIS_ASSERT(sizeof(struct name) <= KREPIS_PACKET_MAX);                          \
 	static inline int krepis_send_##name(struct krepis_endpoint *endpoint,              \
 					     const struct name *packet, int64_t deadline)   \
 	{                                                                                   \
@@ -46,12 +89,6 @@
 	static inline int krepis_commit_##name(struct krepis_endpoint *endpoint)            \
 	{                                                                                   \
 		return krepis_send_commit(endpoint, (id), sizeof(struct name));             \
-	}                                                                                   \
-	static inline const struct name *krepis_as_##name(const struct krepis_msg *msg)     \
-	{                                                                                   \
-		if (msg->type != (id) || msg->len != sizeof(struct name))                   \
-			return NULL;                                                        \
-		return (const struct name *)msg->data;                                      \
 	}                                                                                   \
 	__KREPIS_ASSERT(sizeof(struct name) > 0)
 

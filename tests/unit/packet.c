@@ -29,6 +29,13 @@ struct frame {
 };
 KREPIS_PACKET(UINT16_MAX, frame);
 
+/* Too large for the ring. */
+struct scene {
+	uint64_t number;
+	uint64_t words[2 * KREPIS_PACKET_MAX / sizeof(uint64_t)];
+};
+KREPIS_VALUE(9, scene);
+
 static struct krepis_msg receive(struct krepis_endpoint *consumer)
 {
 	struct krepis_msg msg;
@@ -152,6 +159,60 @@ static void a_packet_in_a_buffer_is_a_packet(void **state)
 	close_pair(&p);
 }
 
+static void a_value_goes_in_a_buffer(void **state)
+{
+	struct pair p = open_pair(OPTIONS(.buffer_size = sizeof(struct scene), .buffer_count = 1));
+	struct krepis_buffer *buffer;
+	struct krepis_msg msg, shorter;
+	struct scene *scene;
+
+	(void)state;
+	assert_ok(krepis_acquire(p.producer, &buffer, KREPIS_NOWAIT));
+	scene = krepis_buffer_data(buffer);
+	scene->number = 42;
+	assert_ok(krepis_publish_scene(p.producer, buffer, KREPIS_NOWAIT));
+	msg = receive(p.consumer);
+	assert_int_equal(msg.type, 9);
+	assert_ptr_equal(krepis_as_scene(&msg), msg.data);
+	assert_int_equal(krepis_as_scene(&msg)->number, 42);
+	shorter = msg;
+	shorter.len--;
+	assert_null(krepis_as_scene(&shorter));
+	assert_null(krepis_as_position(&msg));
+	assert_ok(krepis_release(p.consumer, &msg));
+	close_pair(&p);
+}
+
+static void a_value_that_the_buffer_does_not_hold_is_refused(void **state)
+{
+	struct pair p = open_pair(OPTIONS(.buffer_size = sizeof(struct scene) - 64, .buffer_count = 1));
+	struct krepis_buffer *buffer;
+
+	(void)state;
+	assert_ok(krepis_acquire(p.producer, &buffer, KREPIS_NOWAIT));
+	assert_error(krepis_publish_scene(p.producer, buffer, KREPIS_NOWAIT), EMSGSIZE);
+	assert_ok(krepis_abandon(p.producer, buffer));
+	close_pair(&p);
+}
+
+static void a_value_is_a_triples(void **state)
+{
+	struct pair p = open_pair(OPTIONS(.kind = KREPIS_TRIPLE, .buffer_size = sizeof(struct scene)));
+	struct krepis_msg msg;
+	struct scene *scene = NULL;
+
+	(void)state;
+	for (uint64_t n = 1; n < 5; n++) {
+		assert_ok(krepis_triple_begin_scene(p.producer, &scene));
+		scene->number = n;
+		assert_ok(krepis_triple_commit_scene(p.producer));
+		assert_ok(krepis_triple_read(p.consumer, &msg));
+		assert_int_equal(krepis_as_scene(&msg)->number, n);
+	}
+	assert_error(krepis_triple_begin_scene(p.consumer, &scene), EINVAL);
+	close_pair(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +223,9 @@ int main(void)
 		CLAIM(another_size_is_another_packet),
 		CLAIM(the_smallest_and_the_largest_packet_fit_the_default_channel),
 		CLAIM(a_packet_in_a_buffer_is_a_packet),
+		CLAIM(a_value_goes_in_a_buffer),
+		CLAIM(a_value_that_the_buffer_does_not_hold_is_refused),
+		CLAIM(a_value_is_a_triples),
 	};
 
 	return RUN("packet", tests);
