@@ -10,7 +10,7 @@
 #	make install		under PREFIX (/usr/local), honours DESTDIR
 #	make install-kmod	the module under MODDIR (/lib/modules/KVER), what loads and mounts it under PREFIX
 #	make dkms		the module's sources for dkms, in build/dkms/
-#	make bindings		the library's functions for other languages, in build/bindings/<language>/
+#	make bindings		the library for other languages, in build/bindings/<language>/
 #
 # VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
 
@@ -134,12 +134,31 @@ kmod:
 	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) KREPIS_VERSION=$(VERSION) modules
 
 # The public headers, as other languages call them: a file in each one's directory.
-BINDINGS := $(addprefix build/bindings/,json/native.json node/krepis_node.c python/_native.py \
+NATIVE	 := $(addprefix build/bindings/,json/native.json node/krepis_node.c python/_native.py \
 	rust/native.rs typescript/native.ts zig/native.zig)
 BOUND	 := $(addprefix include/krepis/,krepis.h waitset.h batch.h)
 
+# The crate: its sources, what is made above, and the version.
+CRATE_SRC := $(patsubst lib/bindings/rust/%,%,$(wildcard $(addprefix lib/bindings/rust/,\
+	*.rs src/*.rs tests/*.rs examples/*.rs)))
+CRATE	  := $(addprefix build/bindings/rust/,Cargo.toml $(CRATE_SRC) src/native.rs examples/sample/mod.rs)
+BINDINGS := $(NATIVE) $(CRATE)
+
 bindings: $(BINDINGS)
-$(BINDINGS): build/bindings/%: $(BOUND) include/krepis/annotate.h include/uapi/linux/krepis.h \
+build/bindings/rust/Cargo.toml: lib/bindings/rust/Cargo.toml VERSION
+	@mkdir -p $(@D)
+	sed 's|^version = .*|version = "$(VERSION)"|' $< >$@
+build/bindings/rust/src/native.rs: build/bindings/rust/native.rs
+	@mkdir -p $(@D)
+	cp $< $@
+build/bindings/rust/examples/sample/mod.rs: tests/bindings/sample.h $(wildcard tools/codegen/*)
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -l rust --crate -Iinclude -Iinclude/uapi -o $@ $<
+$(addprefix build/bindings/rust/,$(CRATE_SRC)): build/bindings/rust/%: lib/bindings/rust/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(NATIVE): build/bindings/%: $(BOUND) include/krepis/annotate.h include/uapi/linux/krepis.h \
 		$(wildcard tools/codegen/*)
 	@mkdir -p $(@D)
 	tools/codegen/krepis-codegen --library -l $(notdir $(@D)) -Iinclude -Iinclude/uapi -o $@ $(BOUND)
@@ -158,6 +177,15 @@ for d in krepis/cdi:cdi containers/oci/hooks.d:oci; do \
 		sed -e 's|@PREFIX@|$(PREFIX)|' tools/system/$${d#*:}/krepis.json.in \
 			>$(DESTDIR)$(PREFIX)/share/$${d%:*}/krepis.json; \
 	done
+endef
+
+# The crate, where what makes it is there: python3-clang.
+HAVE_CODEGEN = $(shell /usr/bin/python3 -c "import clang.cindex" 2>/dev/null && echo yes)
+define install-crate
+$(MAKE) -s $(CRATE)
+	install -d $(DESTDIR)$(PREFIX)/share/krepis/rust/src
+	install -m 644 build/bindings/rust/Cargo.toml build/bindings/rust/build.rs $(DESTDIR)$(PREFIX)/share/krepis/rust/
+	install -m 644 build/bindings/rust/src/*.rs $(DESTDIR)$(PREFIX)/share/krepis/rust/src/
 endef
 
 install: all
@@ -185,6 +213,7 @@ install: all
 		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 			$$f >$(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$f .in); \
 	done
+	$(if $(HAVE_CODEGEN),$(install-crate))
 	install -m 644 Documentation/man/krepis.1 Documentation/man/krepis-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(if $(HAVE_SANDBOX),$(install-containers))
 

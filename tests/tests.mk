@@ -76,9 +76,14 @@ $(OUT)/tests/bindings/peer_cc: tests/bindings/peer/peer.cc $(OUT)/tests/bindings
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror $(SANITIZE) -I$(@D) -Itests/bindings \
 		-o $@ $< $(OUT)/libkrepis.a -pthread
 
+# With the shared library, as the other languages have it.
+$(OUT)/tests/bindings/bench_c: tests/bindings/bench/bench.c $(OUT)/libkrepis.so
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) -o $@ $< -L$(OUT) -lkrepis -Wl,-rpath,$(abspath $(OUT))
+
 check:
 	tools/deps test
-	$(MAKE) -s all tests kselftest sandboxtest
+	$(MAKE) -s all tests bindings kselftest sandboxtest
 	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"

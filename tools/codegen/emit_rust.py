@@ -60,6 +60,12 @@ def emit_struct(s: Struct) -> list[str]:
     return out
 
 
+def emit_packet(s: Struct) -> list[str]:
+    return ["// SAFETY: repr(C), numbers only, and no padding: krepis-codegen has looked.",
+            f"unsafe impl krepis::Packet for {pascal(s.name)} {{", f"    const ID: u16 = {s.packet};",
+            "    const LAYOUT: u32 = LAYOUT_ID;", "}", ""]
+
+
 def emit_test(m: Model) -> list[str]:
     """Where the fields are."""
     out = ["#[cfg(test)]", "mod layout {", "    use super::*;", "    use core::mem::MaybeUninit;",
@@ -74,10 +80,11 @@ def emit_test(m: Model) -> list[str]:
     return out + ["    }", "}", ""]
 
 
-def emit(m: Model, source: str) -> str:
+def emit(m: Model, source: str, crate: bool = False) -> str:
+    """@crate: for who uses the crate krepis. The packets are such."""
     out = [f"// {HEAD.format(source=source)}", "", f"pub const LAYOUT_ID: u32 = 0x{m.layout_id:08x};", ""]
     for e in m.enums:
         out += emit_enum(e)
     for s in m.structs:
-        out += emit_struct(s)
+        out += emit_struct(s) + (emit_packet(s) if crate and s.packet is not None else [])
     return "\n".join(out + emit_test(m))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rust: what a -sys crate is. Raw pointers, no promises; without std, and of edition 2021 or older."""
+"""Rust: what a -sys crate is. Raw pointers, no promises; Rust 1.63, of edition 2021 or older."""
 
 from emit import function_doc, head, pascal, slashes
 from emit_rust import KEYWORDS, emit_struct, emit_test, type_name
@@ -12,7 +12,7 @@ def c_type(t: Type) -> str:
 
 def param_type(p: Param) -> str:
     assert p.type is not None
-    return "*const core::ffi::c_char" if p.role == "text" else c_type(p.type)
+    return "*const std::os::raw::c_char" if p.role == "text" else c_type(p.type)
 
 
 def name_of(p: Param) -> str:
