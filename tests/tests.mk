@@ -80,6 +80,10 @@ $(OUT)/tests/bindings/peer_cc: tests/bindings/peer/peer.cc $(OUT)/tests/bindings
 $(OUT)/tests/bindings/bench_c: tests/bindings/bench/bench.c $(OUT)/libkrepis.so
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TEST_FLAGS) -o $@ $< -L$(OUT) -lkrepis -Wl,-rpath,$(abspath $(OUT))
+$(OUT)/tests/bindings/bench_cc: tests/bindings/bench/bench.cc include/krepis/krepis.hpp $(OUT)/libkrepis.so
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror -o $@ $< -L$(OUT) -lkrepis \
+		-Wl,-rpath,$(abspath $(OUT))
 
 check:
 	tools/deps test

@@ -349,6 +349,18 @@ private:
 /* A view, released at its end. One that came inline ends with the next call that receives, too. */
 class Message {
 public:
+	/* Only a consumer has one. */
+	class Key {
+		friend class Consumer;
+		Key() noexcept {}
+	};
+	/* Received into its place: a copy of what C has just written waits for those stores. */
+	Message(Key, krepis_endpoint *endpoint, std::int64_t deadline, int &err) noexcept : endpoint_(endpoint)
+	{
+		err = krepis_recv(endpoint, &msg_, deadline);
+		if (err)
+			endpoint_ = nullptr;
+	}
 	Message(Message &&other) noexcept
 		: endpoint_(std::exchange(other.endpoint_, nullptr)), msg_(other.msg_) {}
 	Message &operator=(Message &&other) noexcept
@@ -401,8 +413,6 @@ public:
 	const krepis_msg &get() const noexcept { return msg_; }
 
 private:
-	friend class Consumer;
-	Message(krepis_endpoint *endpoint, const krepis_msg &msg) noexcept : endpoint_(endpoint), msg_(msg) {}
 	krepis_endpoint *endpoint_;
 	krepis_msg msg_;
 };
@@ -414,32 +424,36 @@ public:
 
 	Message recv(Deadline deadline = {})
 	{
-		krepis_msg msg;
+		int err;
+		Message message(Message::Key(), handle_, deadline.ns(), err);
 
-		check(krepis_recv(handle_, &msg, deadline.ns()));
-		return Message(handle_, msg);
+		check(err);
+		return message;
 	}
 	/* Nothing: there is none now. */
 	std::optional<Message> try_recv()
 	{
-		krepis_msg msg;
-		int err = krepis_recv(handle_, &msg, KREPIS_NOWAIT);
-
-		if (err == -EAGAIN)
-			return std::nullopt;
-		check(err);
-		return Message(handle_, msg);
+		return received(Deadline::now(), [](int err) { return err == -EAGAIN; });
 	}
 	/* Nothing: the producer has left and all is read, or shutdown() was called. */
 	std::optional<Message> next(Deadline deadline = {})
 	{
-		krepis_msg msg;
-		int err = krepis_recv(handle_, &msg, deadline.ns());
+		return received(deadline, [](int err) { return err == -KREPIS_PEER_GONE || err == -ESHUTDOWN; });
+	}
 
-		if (err == -KREPIS_PEER_GONE || err == -ESHUTDOWN)
-			return std::nullopt;
-		check(err);
-		return Message(handle_, msg);
+private:
+	template <class Nothing>
+	std::optional<Message> received(Deadline deadline, Nothing nothing)
+	{
+		int err;
+		std::optional<Message> message(std::in_place, Message::Key(), handle_, deadline.ns(), err);
+
+		if (err) {
+			if (!nothing(err))
+				check(err);
+			message.reset();
+		}
+		return message;
 	}
 };
 
