@@ -163,6 +163,22 @@ $(NATIVE): build/bindings/%: $(BOUND) include/krepis/annotate.h include/uapi/lin
 	@mkdir -p $(@D)
 	tools/codegen/krepis-codegen --library -l $(notdir $(@D)) -Iinclude -Iinclude/uapi -o $@ $(BOUND)
 
+# The package for Python: what is written, what is made of the headers, and VERSION.
+PYTHON	   := build/bindings/python/krepis
+PYTHON_SRC := $(wildcard lib/bindings/python/krepis/*.py) lib/bindings/python/krepis/py.typed
+PYTHON_OUT := $(addprefix $(PYTHON)/,$(notdir $(PYTHON_SRC)) _native.py _version.py)
+
+bindings: $(PYTHON_OUT)
+$(PYTHON_OUT): | $(PYTHON)
+$(PYTHON):
+	@mkdir -p $@
+$(PYTHON)/_native.py: build/bindings/python/_native.py
+$(filter-out %/_native.py %/_version.py,$(PYTHON_OUT)): $(PYTHON)/%: lib/bindings/python/krepis/%
+$(filter-out %/_version.py,$(PYTHON_OUT)):
+	cp $< $@
+$(PYTHON)/_version.py: VERSION
+	printf '# SPDX-License-Identifier: MIT\nVERSION = "%s"\n' '$(VERSION)' >$@
+
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d)
 
 deps:
@@ -179,13 +195,18 @@ for d in krepis/cdi:cdi containers/oci/hooks.d:oci; do \
 	done
 endef
 
-# The crate, where what makes it is there: python3-clang.
-HAVE_CODEGEN = $(shell /usr/bin/python3 -c "import clang.cindex" 2>/dev/null && echo yes)
+# What other languages have, where what makes it is there: python3-clang.
+HAVE_CODEGEN = $(shell tools/codegen/krepis-codegen --help >/dev/null 2>&1 && echo yes)
 define install-crate
-$(MAKE) -s $(CRATE)
+	$(MAKE) -s $(CRATE)
 	install -d $(DESTDIR)$(PREFIX)/share/krepis/rust/src
 	install -m 644 build/bindings/rust/Cargo.toml build/bindings/rust/build.rs $(DESTDIR)$(PREFIX)/share/krepis/rust/
 	install -m 644 build/bindings/rust/src/*.rs $(DESTDIR)$(PREFIX)/share/krepis/rust/src/
+endef
+define install-python
+	$(MAKE) -s $(PYTHON_OUT)
+	install -d $(DESTDIR)$(PREFIX)/lib/python3/dist-packages/krepis
+	install -m 644 $(PYTHON_OUT) $(DESTDIR)$(PREFIX)/lib/python3/dist-packages/krepis/
 endef
 
 install: all
@@ -216,6 +237,7 @@ install: all
 	$(if $(HAVE_CODEGEN),$(install-crate))
 	install -m 644 Documentation/man/krepis.1 Documentation/man/krepis-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(if $(HAVE_SANDBOX),$(install-containers))
+	$(if $(HAVE_CODEGEN),$(install-python),@echo "krepis: without python3-clang-14 there is nothing for Python, Rust and TypeScript")
 
 install-kmod: kmod
 	install -d $(DESTDIR)$(MODDIR)/extra $(DESTDIR)$(PREFIX)/lib/systemd/system \

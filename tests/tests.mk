@@ -14,7 +14,8 @@ PROTO_C	   := $(PROTO:%.proto=$(OUT)/%.pb-c.c)
 
 unit: $(UNIT_BIN)
 BINDING_PEERS := $(OUT)/tests/bindings/peer_c $(OUT)/tests/bindings/peer_cc
-tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN) $(OUT)/tests/bindings/cpp $(BINDING_PEERS)
+tests: $(UNIT_BIN) $(STRESS_BIN) $(FUZZ_BIN) $(OUT)/tests/bindings/cpp $(OUT)/tests/bindings/sample.py $(BINDING_PEERS)
+tests: $(if $(VARIANT),,bindings)
 
 include tests/kselftest/kselftest.mk
 include tests/sandbox/sandbox.mk
@@ -54,6 +55,11 @@ $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(OUT)/libkrepis.
 $(OUT)/tests/bindings/messages.hpp: tests/codegen/messages.h $(wildcard tools/codegen/*) include/krepis/packet.h
 	@mkdir -p $(@D)
 	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language c++ --out $@ $<
+
+# What the peers of tests/bindings/cross send each other, for Python.
+$(OUT)/tests/bindings/sample.py: tests/bindings/sample.h $(wildcard tools/codegen/*) include/krepis/packet.h
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language python --out $@ $<
 
 $(OUT)/tests/bindings/cpp: tests/bindings/cpp.cc $(OUT)/tests/bindings/messages.hpp \
 		include/krepis/krepis.hpp $(OUT)/libkrepis.a
