@@ -5,6 +5,15 @@
  *
  *	enum KREPIS_FLAGS paint { BOLD = 1, BLINK = 2 };	values are or-ed together
  *
+ * Of messages, behind the name of a member:
+ *
+ *	KREPIS_TAG(field)	of a union: which of its members is meant is told by this field, an
+ *				enum or unsigned, which comes before it in the same struct
+ *	KREPIS_CASE(value)	of the union's members: meant if the tag is this
+ *	KREPIS_ADDED		of what a later version put to the end of a packet
+ *
+ * and struct KREPIS_SIZED name { uint32_t size; ... } is a packet that has versions.
+ *
  * Of a function's pointers, before the type of a parameter or of the result:
  *
  *	KREPIS_OWNED(end)	after success the caller owns what came back, or what it gave;
@@ -28,6 +37,11 @@
 #endif
 
 #define KREPIS_FLAGS		__KREPIS_NOTE("flags")
+#define KREPIS_TAG(field)	__KREPIS_NOTE("tag:" #field)
+#define __KREPIS_CASE(value)	__KREPIS_NOTE("case:" #value)
+#define KREPIS_CASE(value)	__KREPIS_CASE(value)	/* which may be a macro */
+#define KREPIS_SIZED		__KREPIS_NOTE("sized")
+#define KREPIS_ADDED		__KREPIS_NOTE("added")
 #define KREPIS_OWNED(end)	__KREPIS_NOTE("owned:" #end)
 #define KREPIS_BORROWED		__KREPIS_NOTE("borrowed")
 #define KREPIS_CONSUMES		__KREPIS_NOTE("consumes")

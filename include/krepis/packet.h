@@ -22,10 +22,16 @@
  *	int krepis_publish_position(ep, buffer, deadline);
  *	int krepis_triple_begin_position(ep, struct position **);
  *	int krepis_triple_commit_position(ep);
+ *
+ * A packet that has versions (KREPIS_SIZED of krepis/annotate.h) begins with uint32_t size, which
+ * its sender sets. krepis_as_NAME() takes our own version alone, and does not look at it; what
+ * krepis-codegen makes for C reads all of them.
  */
 #ifndef _KREPIS_PACKET_H
 #define _KREPIS_PACKET_H
 
+#include <errno.h>
+#include <string.h>
 #include <krepis/krepis.h>
 
 #define KREPIS_PACKET_MAX 4096
@@ -91,5 +97,28 @@
 		return krepis_send_commit(endpoint, (id), sizeof(struct name));             \
 	}                                                                                   \
 	__KREPIS_ASSERT(sizeof(struct name) > 0)
+
+/*
+ * Copies a packet that has versions: what its sender did not have is 0, and what the copy has no
+ * room for is left out. @base: how many bytes all versions have. 0, or -EMSGSIZE: it is no
+ * version of it, and the copy is untouched.
+ */
+static inline int krepis_decode_sized(const void *data, size_t len, size_t base, void *copy,
+				      size_t room)
+{
+	uint32_t size;
+
+	if (len < base)
+		return -EMSGSIZE;
+	memcpy(&size, data, sizeof(size));
+	__asm__("" : "+r"(size)); /* a peer could write another one, if it were read again */
+	if (size < base || size > len)
+		return -EMSGSIZE;
+	if (room > size)
+		memset((char *)copy + size, 0, room - size);
+	memcpy(copy, data, size < room ? size : room);
+	memcpy(copy, &size, sizeof(size));
+	return 0;
+}
 
 #endif /* _KREPIS_PACKET_H */

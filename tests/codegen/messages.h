@@ -57,7 +57,33 @@ struct everything {
 	uint8_t padding0[6];
 };
 
+struct key {
+	uint32_t code, mods;
+};
+
+/* One of what may happen. */
+struct event {
+	enum event_kind kind;
+	union {
+		struct key key KREPIS_CASE(EVENT_KEY);	/* which one */
+		uint8_t bytes[12] KREPIS_CASE(EVENT_MOUSE);
+		uint32_t width KREPIS_CASE(EVENT_RESIZE);
+	} what KREPIS_TAG(kind);
+};
+
+struct answer {
+	uint64_t tag;
+	union {
+		char text[16] KREPIS_CASE(0);
+		struct key keys[2] KREPIS_CASE(1);
+		char lines[2][4] KREPIS_CASE(0xffffffffffffffff);
+		double number KREPIS_CASE(3);
+	} is KREPIS_TAG(tag);
+};
+
 KREPIS_PACKET(7, position);
 KREPIS_PACKET(3, everything);
+KREPIS_PACKET(4, event);
+KREPIS_PACKET(5, answer);
 
 #endif /* MESSAGES_H */

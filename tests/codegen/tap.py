@@ -15,7 +15,7 @@ def check(name: str, good: bool, why: str = "") -> None:
     global count, failed
     count += 1
     failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} {name}")
+    print(f"{'ok' if good else 'not ok'} {count} {name}", flush=True)
     if not good and why:
         print("".join(f"# {line}\n" for line in why.splitlines()), end="")
 

@@ -1,17 +1,48 @@
 # SPDX-License-Identifier: MIT
 """
 Rust: repr(C) structs of what may have any bits. A peer writes what it wants, so bool is u8 and
-an enumeration is its number with names.
+an enumeration is its number with names, and a union is words with functions to look at them.
 """
 
 from emit import HEAD, pascal, short_values, slashes
-from model import Array, Enum, Handle, Model, Pointer, Scalar, Struct, Type
+from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
 
 KEYWORDS = {"as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum",
             "extern", "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move",
             "mut", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true", "type",
             "unsafe", "use", "where", "while", "abstract", "become", "box", "do", "final", "macro",
             "override", "priv", "try", "typeof", "unsized", "virtual", "yield"}
+
+
+SIZED = """
+    /// A copy of any version of it: what its sender did not have is 0. None: it is none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {{
+        let room = core::mem::size_of::<Self>();
+        let n = bytes.len().min(room);
+        // SAFETY: of numbers only, which may have any bits, and all of them are written.
+        unsafe {{
+            let mut copy = core::mem::zeroed::<Self>();
+            let at = core::ptr::addr_of_mut!(copy).cast::<u8>();
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), at, n);
+            let size = copy.size as usize;
+            if size < {base} || size > bytes.len() {{
+                return None;
+            }}
+            if size < n {{
+                core::ptr::write_bytes(at.add(size), 0, n - size);
+            }}
+            Some(copy)
+        }}
+    }}
+
+    /// Its bytes, with its size, to be sent.
+    pub fn encode(&mut self) -> &[u8] {{
+        let room = core::mem::size_of::<Self>();
+        self.size = room as u32;
+        // SAFETY: there is no padding.
+        unsafe {{ core::slice::from_raw_parts((self as *const Self).cast::<u8>(), room) }}
+    }}
+"""
 
 
 def field_name(name: str) -> str:
@@ -23,6 +54,8 @@ def type_name(t: Type) -> str:
         return "u8" if t.name in ("bool", "char") else t.name
     if isinstance(t, Array):
         return f"[{type_name(t.element)}; {t.count}]"
+    if isinstance(t, Tagged):		# bytes, which no tag has to be believed for
+        return f"[u{8 * t.align}; {t.size // t.align}]"
     if isinstance(t, Pointer):
         return f"*{'const' if t.const else 'mut'} {type_name(t.to) if t.to else 'core::ffi::c_void'}"
     assert isinstance(t, (Enum, Struct, Handle))
@@ -47,6 +80,23 @@ def emit_enum(e: Enum) -> list[str]:
     return out + [""]
 
 
+def emit_union(f: Field, t: Tagged) -> list[str]:
+    out = []
+    tag, union = f"self.{field_name(t.tag.name)}", f"self.{field_name(f.name)}"
+    for c in t.cases:
+        kind, is_enum = type_name(c.type), isinstance(t.tag.type, Enum)
+        value = f"{type_name(t.tag.type)}({c.value})" if is_enum else str(c.value)
+        out += ["", *slashes(c.doc, "    "), f"    pub fn {field_name(c.name)}(&self) -> Option<&{kind}> {{",
+                f"        if {tag} != {value} {{", "            return None;", "        }",
+                "        // SAFETY: it is within the union, aligned as that is, and may have any bits.",
+                f"        Some(unsafe {{ &*{union}.as_ptr().cast::<{kind}>() }})", "    }", "",
+                f"    /// Also sets {t.tag.name}; the rest of the union is 0.",
+                f"    pub fn set_{c.name}(&mut self, value: {kind}) {{", f"        {tag} = {value};",
+                f"        {union} = [0; {t.size // t.align}];", "        // SAFETY: as above.",
+                f"        unsafe {{ {union}.as_mut_ptr().cast::<{kind}>().write(value) }}", "    }"]
+    return out
+
+
 def emit_struct(s: Struct) -> list[str]:
     name = pascal(s.name)
     out = [*slashes(s.doc), "#[repr(C)]", "#[derive(Clone, Copy, Debug)]", f"pub struct {name} {{"]
@@ -55,8 +105,13 @@ def emit_struct(s: Struct) -> list[str]:
         out.append(f"    pub {field_name(f.name)}: {type_name(f.type)},")
     out += ["}", "", f"const _: () = assert!(core::mem::size_of::<{name}>() == {s.size});",
             f"const _: () = assert!(core::mem::align_of::<{name}>() == {s.align});", ""]
-    if s.packet is not None:
-        out += [f"impl {name} {{", f"    pub const PACKET: u16 = {s.packet};", "}", ""]
+    body = [f"    pub const PACKET: u16 = {s.packet};"] if s.packet is not None else []
+    for f, t in s.unions:
+        body += emit_union(f, t)[0 if body else 1:]
+    if s.base is not None:
+        body += SIZED.format(base=s.base).rstrip().splitlines()
+    if body:
+        out += [f"impl {name} {{", *body, "}", ""]
     return out
 
 

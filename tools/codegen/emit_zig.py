@@ -2,7 +2,29 @@
 """Zig: extern structs, checked when they are compiled. Enumerations are open: a peer writes what it wants."""
 
 from emit import HEAD, pascal, short_values, slashes
-from model import Array, Enum, Handle, Model, Pointer, Scalar, Struct, Type
+from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
+
+
+# Nothing here may be called as a member of a union could be: that is a function beside them.
+SIZED = """
+    /// A copy of any version of it: what its sender did not have is 0. null: it is none.
+    pub fn decode(given: []const u8) ?{name} {{
+        var copy_: {name} = undefined;
+        const room_ = @import("std").mem.asBytes(&copy_);
+        const n_ = @min(given.len, room_.len);
+        @memset(room_, 0);
+        @memcpy(room_[0..n_], given[0..n_]);
+        if (copy_.size < {base} or copy_.size > given.len) return null;
+        if (copy_.size < n_) @memset(room_[copy_.size..n_], 0);
+        return copy_;
+    }}
+
+    /// Its bytes, with its size, to be sent.
+    pub fn encode(self: *{name}) []const u8 {{
+        self.size = @sizeOf({name});
+        return @import("std").mem.asBytes(self);
+    }}
+"""
 
 
 def type_name(t: Type) -> str:
@@ -12,6 +34,8 @@ def type_name(t: Type) -> str:
         return t.scalar.name if t.flags else pascal(t.name)
     if isinstance(t, Array):
         return f"[{t.count}]{type_name(t.element)}"
+    if isinstance(t, Tagged):
+        return "extern union { " + ", ".join(f'@"{c.name}": {type_name(c.type)}' for c in t.cases) + " }"
     if isinstance(t, Pointer):
         return f"?*{'const ' if t.const else ''}{type_name(t.to) if t.to else 'anyopaque'}"
     assert isinstance(t, (Struct, Handle))
@@ -30,6 +54,22 @@ def emit_enum(e: Enum) -> list[str]:
     return out + ["    _,", "};", ""]
 
 
+def emit_union(s: Struct, f: Field, t: Tagged) -> list[str]:
+    out = []
+    is_enum = isinstance(t.tag.type, Enum) and not t.tag.type.flags
+    for c in t.cases:
+        kind, tag, union = type_name(c.type), f'self.@"{t.tag.name}"', f'self.@"{f.name}"'
+        out += ["", *slashes(c.doc, "    "), f'    pub fn @"{c.name}"(self: *const {pascal(s.name)}) ?*const {kind} {{',
+                f"        return if ({f'@intFromEnum({tag})' if is_enum else tag} == {c.value}) "
+                f'&{union}.@"{c.name}" else null;', "    }", "",
+                f"    /// Also sets {t.tag.name}; the rest of the union is 0.",
+                f'    pub fn @"set_{c.name}"(self: *{pascal(s.name)}, given: {kind}) void {{',
+                f"        {tag} = {f'@enumFromInt({c.value})' if is_enum else c.value};",
+                f'        @memset(@import("std").mem.asBytes(&{union}), 0);',
+                f'        {union}.@"{c.name}" = given;', "    }"]
+    return out
+
+
 def emit_struct(s: Struct) -> list[str]:
     name = pascal(s.name)
     out = [*slashes(s.doc), f"pub const {name} = extern struct {{"]
@@ -38,6 +78,10 @@ def emit_struct(s: Struct) -> list[str]:
         out.append(f'    @"{f.name}": {type_name(f.type)},')
     if s.packet is not None:
         out += ["", f"    pub const packet: u16 = {s.packet};"]
+    for f, t in s.unions:
+        out += emit_union(s, f, t)
+    if s.base is not None:
+        out += SIZED.format(name=name, base=s.base).rstrip().splitlines()
     out += ["};", "", "comptime {", f"    assert(@sizeOf({name}) == {s.size} and @alignOf({name}) == {s.align});"]
     out += [f'    assert(@offsetOf({name}, "{f.name}") == {f.offset});' for f in s.fields]
     return out + ["}", ""]

@@ -72,8 +72,32 @@ class Field:
 
 
 @dataclass
+class Case:
+    """A member of a union, meant if its tag is @value."""
+
+    name: str
+    type: "Type"
+    value: int
+    doc: str
+
+
+@dataclass
+class Tagged:
+    """A union in a struct, whose field @tag tells which member is meant. name: of the struct and its field."""
+
+    name: str
+    tag: Field
+    size: int
+    align: int
+    cases: list[Case]
+
+
+@dataclass
 class Struct:
-    """packet: the number of its messages; None: only a part of others."""
+    """
+    packet: the number of its messages; None: only a part of others. base: how many bytes all of its
+    versions have; None: it has but one.
+    """
 
     name: str
     size: int
@@ -81,6 +105,11 @@ class Struct:
     fields: list[Field] = field(default_factory=list)
     doc: str = ""
     packet: Optional[int] = None
+    base: Optional[int] = None
+
+    @property
+    def unions(self) -> list[tuple[Field, Tagged]]:
+        return [(f, f.type) for f in self.fields if isinstance(f.type, Tagged)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +131,7 @@ class Pointer:
     align: int = 8
 
 
-Type = Union[Scalar, Enum, Array, Struct, Handle, Pointer]
+Type = Union[Scalar, Enum, Array, Tagged, Struct, Handle, Pointer]
 
 
 @dataclass
@@ -197,13 +226,18 @@ def canonical_type(t: Type) -> str:
         return t.scalar.name
     if isinstance(t, Array):
         return f"[{t.count}]{canonical_type(t.element)}"
+    if isinstance(t, Tagged):
+        inside = ";".join(f"{c.name}={c.value}:{canonical_type(c.type)}" for c in t.cases)
+        return f"<{t.tag.name};{inside}>{t.size}"
     assert isinstance(t, Struct)	# a message has no pointers
     return canonical_struct(t)
 
 
 def canonical_struct(s: Struct) -> str:
-    inside = ";".join(f"{f.name}@{f.offset}:{canonical_type(f.type)}" for f in s.fields)
-    return f"{{{inside}}}{s.size}"
+    """Of what has versions: what they have in common."""
+    size = s.size if s.base is None else s.base
+    inside = ";".join(f"{f.name}@{f.offset}:{canonical_type(f.type)}" for f in s.fields if f.offset < size)
+    return f"{{{inside}}}{size}{'' if s.base is None else '+'}"
 
 
 def canonical(m: Model) -> str:
@@ -237,6 +271,9 @@ def type_json(t: Type) -> object:
         return {"pointer": type_json(t.to) if t.to else "void", "const": t.const}
     if isinstance(t, Handle):
         return {"handle": t.name}
+    if isinstance(t, Tagged):
+        return {"tag": t.tag.name, "union": [{"name": c.name, "case": c.value, "type": type_json(c.type), "doc": c.doc}
+                                             for c in t.cases]}
     return {"enum" if isinstance(t, Enum) else "struct": t.name}
 
 
@@ -248,6 +285,7 @@ def enums_and_structs(m: Model) -> dict[str, object]:
         } for e in m.enums],
         "structs": [{
             "name": s.name, "size": s.size, "align": s.align, "packet": s.packet, "doc": s.doc,
+            **({} if s.base is None else {"base": s.base}),
             "fields": [{"name": f.name, "offset": f.offset, "size": f.type.size,
                         "type": type_json(f.type), "doc": f.doc} for f in s.fields],
         } for s in m.structs],

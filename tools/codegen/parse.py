@@ -4,6 +4,7 @@ Reads a header as the C compiler does, by libclang, and refuses what cannot be s
 another size or place for another compiler or language, or means something in one process alone.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -11,10 +12,11 @@ from typing import Optional
 from clang.cindex import Config, Cursor, CursorKind, Index, LibclangError, SourceLocation
 from clang.cindex import TranslationUnit, TypeKind, conf
 from clang.cindex import Type as ClangType
-from model import Array, Enum, Field, Model, Scalar, Struct, Type, Value
+from model import Array, Case, Enum, Field, Model, Scalar, Struct, Tagged, Type, Value, leaf
 
 PACKET = "KREPIS_PACKET_ID_"	# an enumerator of KREPIS_PACKET()
 LARGEST_ALIGN = 8		# of a record in the ring
+NUMBER = re.compile(r"-?(0x[0-9a-fA-F]+|0|[1-9][0-9]*)")
 
 # Of a type with one of these names the size is known, whatever it is a name of here.
 FIXED = {f"{prefix}int{bits}_t": Scalar(kind, bits // 8)
@@ -58,16 +60,22 @@ class Refusal(Exception):
 
 @dataclass
 class Hole:
-    """Padding that the compiler puts in: @size bytes before @before, or at the end."""
+    """Padding that the compiler puts in: @size bytes before @before, or at the end. added: of a later version."""
 
     where: Cursor
     before: Optional[str]
     size: int
+    added: bool = False
 
 
 def notes(cursor: Cursor) -> set[str]:
     return {c.spelling.removeprefix("krepis:") for c in cursor.get_children()
             if c.kind == CursorKind.ANNOTATE_ATTR and c.spelling.startswith("krepis:")}
+
+
+def inside(cursor: Cursor, word: str) -> str:
+    """What is said in the parentheses of this word; "" if it is not there."""
+    return next((note.partition(":")[2] for note in notes(cursor) if note.startswith(f"{word}:")), "")
 
 
 def comment(cursor: Cursor) -> str:
@@ -115,6 +123,7 @@ class Parser:
         self.holes: list[Hole] = []
         self.model = Model(name=Path(path).stem)
         self.known: dict[str, Type] = {}
+        self.enumerators: Optional[dict[str, int]] = None	# a library has no tagged unions
 
     def unit(self, path: str, text: Optional[str] = None, wrong: bool = False) -> TranslationUnit:
         """text: what stands in @path, if not what is there. wrong: it may be what does not compile."""
@@ -130,13 +139,18 @@ class Parser:
     def parse(self) -> Model:
         unit = self.unit(self.path)
         packets = self.find_packets(unit.cursor)
+        self.enumerators = {c.spelling: c.enum_value for e in unit.cursor.get_children()
+                            if e.kind == CursorKind.ENUM_DECL for c in e.get_children()
+                            if c.kind == CursorKind.ENUM_CONSTANT_DECL}
+        sized: dict[str, SourceLocation] = {}
         for cursor in unit.cursor.get_children():
             if self.is_ours(cursor) and cursor.is_definition():
                 if cursor.kind == CursorKind.ENUM_DECL and cursor.spelling:
                     if not cursor.spelling.startswith(PACKET):
                         self.enum(cursor)
                 elif cursor.kind == CursorKind.STRUCT_DECL and cursor.spelling:
-                    self.struct(cursor)
+                    if self.struct(cursor).base is not None:
+                        sized[cursor.spelling] = cursor.location
         for name, (number, where) in packets.items():
             s = self.known.get(name)
             if not isinstance(s, Struct):
@@ -145,6 +159,9 @@ class Parser:
             if other:
                 raise Refusal(where, f"struct {name} and struct {other.name} have the same number {number}")
             s.packet = number
+        for name, where in sized.items():
+            if name not in packets:
+                raise Refusal(where, f"struct {name}: KREPIS_SIZED is for packets: say KREPIS_PACKET(a number, {name})")
         return self.model
 
     def is_ours(self, cursor: Cursor) -> bool:
@@ -204,12 +221,83 @@ class Parser:
             declaration = plain.get_declaration()
             if declaration.kind == CursorKind.UNION_DECL:
                 raise Refusal(where.location, f"{where.spelling}: nothing tells which member of a union is "
-                              "meant: take a packet for each")
+                              "meant: take a packet for each, or make the union a member of a struct, with "
+                              "KREPIS_TAG(a member before it) behind its name")
             if declaration.is_anonymous() or not declaration.spelling:
                 raise Refusal(where.location, f"{where.spelling or 'a struct'}: a struct without a name: "
                               "other languages want one")
-            return self.struct(declaration)
+            s = self.struct(declaration)
+            if s.base is not None:
+                raise Refusal(where.location, f"{where.spelling}: struct {s.name} is KREPIS_SIZED, and what comes "
+                              "behind it would move when it grows: it can only be a packet")
+            return s
         return self.scalar_of(t, where)
+
+    def member(self, c: Cursor, struct: Cursor, before: list[Field]) -> Type:
+        said = {note.partition(":")[0] for note in notes(c)}
+        is_union = c.type.get_canonical().get_declaration().kind == CursorKind.UNION_DECL
+        if "case" in said or "tag" in said and not is_union:
+            raise Refusal(c.location, f"{c.spelling}: KREPIS_TAG is for a union, and not for an array of them; "
+                          "KREPIS_CASE is for a union's members")
+        if "tag" in said and self.enumerators is not None:
+            return self.tagged(c, struct, before)
+        return self.type_of(c.type, c)
+
+    def tagged(self, c: Cursor, struct: Cursor, before: list[Field]) -> Tagged:
+        """A union: @c of @struct, where the fields @before come before it."""
+        name = inside(c, "tag")
+        said = f"{c.spelling}: KREPIS_TAG({name}): "
+        tag = next((f for f in before if f.name == name), None)
+        if not tag:
+            if any(f.spelling == name for f in struct.type.get_fields()):
+                raise Refusal(c.location, f"{said}{name} comes behind the union: put it before")
+            raise Refusal(c.location, f"{said}struct {struct.spelling} has no such member")
+        if not (isinstance(tag.type, Enum) or isinstance(tag.type, Scalar) and tag.type.kind == "u"):
+            raise Refusal(c.location, f"{said}{name} is no enum and no unsigned integer: make it one")
+        t = Tagged(f"{struct.spelling}_{c.spelling}", tag, c.type.get_size(), c.type.get_align(), [])
+        docs = field_docs(comment(c.type.get_declaration()))[1]
+        beside = {f.spelling for f in struct.type.get_fields()} | \
+            {o.name for f in before if isinstance(f.type, Tagged) for o in f.type.cases}
+        for m in c.type.get_fields():
+            if not m.spelling:
+                raise Refusal(m.location, f"{c.spelling}: a member without a name: other languages want one")
+            if m.spelling in beside:
+                raise Refusal(m.location, f"{m.spelling}: struct {struct.spelling} has another member of that "
+                              "name, and other languages have both side by side: rename one")
+            self.check_bits(m)
+            case = Case(m.spelling, self.type_of(m.type, m), self.case_of(m, tag),
+                        comment(m) or docs.get(m.spelling, ""))
+            if case.type.align > t.align:
+                raise Refusal(m.location, f"{m.spelling}: the union is no place for {case.type.align} bytes: leave "
+                              "out what packs it")
+            other = next((o for o in t.cases if o.value == case.value), None)
+            if other:
+                raise Refusal(m.location, f"{other.name} and {m.spelling} have the same case {case.value}: give one of "
+                              "them another")
+            t.cases.append(case)
+        if not t.cases:
+            raise Refusal(c.location, f"{c.spelling}: the union is empty")
+        return t
+
+    def case_of(self, m: Cursor, tag: Field) -> int:
+        said = inside(m, "case")
+        if not said:
+            raise Refusal(m.location, f"{m.spelling}: nothing tells when it is meant: say KREPIS_CASE(a value of "
+                          f"{tag.name}) behind its name")
+        known = {v.name: v.value for v in tag.type.values} if isinstance(tag.type, Enum) else self.enumerators or {}
+        value = known[said] if said in known else int(said, 0) if NUMBER.fullmatch(said) else None
+        if isinstance(tag.type, Enum) and value not in known.values():
+            raise Refusal(m.location, f"{m.spelling}: KREPIS_CASE({said}): no value of enum {tag.type.name}: "
+                          "give it one")
+        if value is None or not isinstance(tag.type, Enum) and not 0 <= value < 1 << 8 * tag.type.size:
+            raise Refusal(m.location, f"{m.spelling}: KREPIS_CASE({said}): no number that {tag.name} can have: "
+                          "take one, or an enumerator")
+        return value
+
+    def check_bits(self, c: Cursor) -> None:
+        if c.is_bitfield():
+            raise Refusal(c.location, f"{c.spelling}: where the bits of a bit-field are is the compiler's "
+                          "affair: take a uint32_t and KREPIS_FLAGS")
 
     # ----------------------------------------------------------------------- structs
 
@@ -220,23 +308,27 @@ class Parser:
         s = Struct(name=cursor.spelling, size=cursor.type.get_size(),
                    align=cursor.type.get_align(), doc=doc)
         end = 0
+        sized = "sized" in notes(cursor)
         for c in cursor.get_children():
-            if c.kind in (CursorKind.UNION_DECL, CursorKind.STRUCT_DECL) and c.is_anonymous():
+            if c.kind in (CursorKind.UNION_DECL, CursorKind.STRUCT_DECL) and \
+                    conf.lib.clang_Cursor_isAnonymousRecordDecl(c):
                 raise Refusal(c.location, f"struct {s.name}: a member without a name: other languages want one")
             if c.kind != CursorKind.FIELD_DECL:
                 continue
-            if c.is_bitfield():
-                raise Refusal(c.location, f"{c.spelling}: where the bits of a bit-field are is the compiler's "
-                              "affair: take a uint32_t and KREPIS_FLAGS")
-            t = self.type_of(c.type, c)
+            self.check_bits(c)
+            t = self.member(c, cursor, s.fields)
             offset = c.get_field_offsetof() // 8
             if offset % t.align:
                 raise Refusal(c.location, f"{c.spelling}: at {offset}, which is no place for {t.align} bytes: "
                               "leave out what packs the struct")
-            self.check_hole(cursor, c, c.spelling, end, offset)
+            if sized or "added" in notes(c):
+                end = self.check_added(cursor, c, s, sized, end)
+            self.check_hole(cursor, c, c.spelling, end, offset, s.base is not None)
             s.fields.append(Field(c.spelling, t, offset, comment(c) or docs.get(c.spelling, "")))
             end = offset + t.size
-        self.check_hole(cursor, cursor, None, end, s.size)
+        self.check_hole(cursor, cursor, None, end, s.size, s.base is not None)
+        if sized and s.base is None:
+            s.base = s.size
         if not s.fields:
             raise Refusal(cursor.location, f"struct {s.name} is empty")
         if s.align > LARGEST_ALIGN:
@@ -246,11 +338,33 @@ class Parser:
         self.model.structs.append(s)
         return s
 
+    def check_added(self, struct: Cursor, c: Cursor, s: Struct, sized: bool, end: int) -> int:
+        """The next field of @s, which has versions; sets @s.base when that is known. Where the field may begin."""
+        added = "added" in notes(c)
+        if not sized:
+            raise Refusal(c.location, f"{c.spelling}: KREPIS_ADDED, but struct {s.name} is not KREPIS_SIZED: "
+                          "another size is another packet")
+        if not s.fields and (added or c.spelling != "size" or self.type_of(c.type, c) != Scalar("u", 4)):
+            raise Refusal(c.location, f"struct {s.name}: KREPIS_SIZED wants uint32_t size as the first member")
+        if s.base is not None and not added:
+            raise Refusal(c.location, f"{c.spelling}: comes behind what was added: say KREPIS_ADDED, or older programs "
+                          "would not understand the rest")
+        if s.base is None and added:
+            s.base = end
+            lacking = -end % max(f.type.align for f in s.fields)
+            if lacking:
+                self.holes.append(Hole(struct, c.spelling, lacking))
+                end += lacking
+            if lacking and not self.allow_holes:
+                raise Refusal(c.location, f"struct {s.name}: without what was added it has {lacking} bytes of padding "
+                              "at the end: --fix-padding shows what to write")
+        return end
+
     def check_hole(self, struct: Cursor, at: Cursor, before: Optional[str], end: int,
-                   offset: int) -> None:
-        if end == offset:
+                   offset: int, added: bool) -> None:
+        if end >= offset:
             return
-        self.holes.append(Hole(struct, before, offset - end))
+        self.holes.append(Hole(struct, before, offset - end, added))
         if self.allow_holes:
             return
         place = f"before {before}" if before else "at the end"
@@ -267,7 +381,7 @@ def fixed_padding(parser: Parser) -> str:
         n = counts[h.where.spelling] = counts.get(h.where.spelling, -1) + 1
         place = f"before {h.before}" if h.before else "at the end"
         lines.append(f"{h.where.location.file}:{h.where.location.line}: struct {h.where.spelling}, {place}:\n"
-                     f"\tuint8_t padding{n}[{h.size}];\n")
+                     f"\tuint8_t padding{n}[{h.size}]{' KREPIS_ADDED' if h.added else ''};\n")
     return "".join(lines)
 
 
