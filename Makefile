@@ -11,6 +11,7 @@
 #	make install-kmod	the module under MODDIR (/lib/modules/KVER), what loads and mounts it under PREFIX
 #	make dkms		the module's sources for dkms, in build/dkms/
 #	make bindings		the library for other languages, in build/bindings/<language>/
+#	make typescript		the package for Deno, Bun and Node, and its tests; wants npm
 #
 # VARIANT=asan|tsan|valgrind builds the same into build/<variant>/.
 
@@ -70,7 +71,7 @@ KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || echo
 MODDIR	?= /lib/modules/$(KRELEASE)
 DKMS	:= build/dkms/krepis-$(VERSION)
 
-.PHONY: all lib tool kmod tests check demo bench install install-kmod dkms bindings clean deps format
+.PHONY: all lib tool kmod tests check demo bench install install-kmod dkms bindings typescript clean deps format
 all: lib tool
 
 lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrepis-protobuf.a) \
@@ -138,6 +139,16 @@ NATIVE	 := $(addprefix build/bindings/,json/native.json node/krepis_node.c pytho
 	rust/native.rs typescript/native.ts zig/native.zig)
 BOUND	 := $(addprefix include/krepis/,krepis.h waitset.h batch.h)
 
+# The package for TypeScript. What it is compiled with is npm's.
+NPM	 ?= npm
+HAVE_NPM = $(shell command -v $(NPM))
+NPM_DIR	 := build/bindings/tools
+TS	 := build/bindings/typescript
+TS_SRC	 := lib/bindings/typescript
+TS_ARCH	 := $(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(shell uname -m)))
+TS_ADDON := $(TS)/prebuilds/linux-$(TS_ARCH)/krepis.node
+TSC	 := $(NPM_DIR)/node_modules/.bin/tsc
+
 # The crate: its sources, what is made above, and the version.
 CRATE_SRC := $(patsubst lib/bindings/rust/%,%,$(wildcard $(addprefix lib/bindings/rust/,\
 	*.rs src/*.rs tests/*.rs examples/*.rs)))
@@ -145,6 +156,14 @@ CRATE	  := $(addprefix build/bindings/rust/,Cargo.toml $(CRATE_SRC) src/native.r
 BINDINGS := $(NATIVE) $(CRATE)
 
 bindings: $(BINDINGS)
+	@if [ -z "$(HAVE_NPM)" ]; then \
+		echo "krepis: no package for TypeScript without npm (Debian: apt-get install npm)"; \
+	elif $(MAKE) -s $(NPM_DIR)/package-lock.json; then \
+		$(MAKE) -s $(TS)/index.js $(TS_ADDON); \
+	else \
+		echo "krepis: no package for TypeScript: npm could not bring what it is compiled with"; \
+	fi
+
 build/bindings/rust/Cargo.toml: lib/bindings/rust/Cargo.toml VERSION
 	@mkdir -p $(@D)
 	sed 's|^version = .*|version = "$(VERSION)"|' $< >$@
@@ -157,6 +176,32 @@ build/bindings/rust/examples/sample/mod.rs: tests/bindings/sample.h $(wildcard t
 $(addprefix build/bindings/rust/,$(CRATE_SRC)): build/bindings/rust/%: lib/bindings/rust/%
 	@mkdir -p $(@D)
 	cp $< $@
+
+# Not `npm ci`: the lock does not name what deno has for other machines.
+$(NPM_DIR)/package-lock.json: $(addprefix tests/bindings/tools/,package.json package-lock.json)
+	@mkdir -p $(@D)
+	cp tests/bindings/tools/package.json $(@D)/
+	cd $(@D) && cp $(abspath tests/bindings/tools/package-lock.json) . && \
+		{ $(NPM) install --no-audit --no-fund --loglevel=error >&2 || { rm package-lock.json; exit 1; }; }
+
+$(TS)/index.js: $(wildcard $(TS_SRC)/src/*.ts) $(TS_SRC)/package.tsconfig.json $(TS_SRC)/package.json.in \
+		$(TS)/native.ts VERSION $(NPM_DIR)/package-lock.json
+	@rm -rf $(TS)/src
+	@mkdir -p $(TS)/src
+	@cp $(TS_SRC)/src/*.ts $(TS)/src/
+	@cp $(TS)/native.ts $(TS)/src/library.ts
+	@echo 'export const version = "$(VERSION)";' >$(TS)/src/version.ts
+	@sed -e 's|@VERSION@|$(VERSION)|' $(TS_SRC)/package.json.in >$(TS)/package.json
+	@cp $(TS_SRC)/package.tsconfig.json $(TS)/
+	$(TSC) -p $(TS)/package.tsconfig.json
+	@# Deno does not look beside a file for its types.
+	@for f in $(TS)/*.d.ts; do f=$${f##*/}; f=$${f%.d.ts}; \
+		sed -i "1i // @ts-self-types=\"./$$f.d.ts\"" $(TS)/$$f.js || exit 1; done
+
+$(TS_ADDON): $(TS_SRC)/addon.c build/bindings/node/krepis_node.c $(NPM_DIR)/package-lock.json
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -Wall -Wextra -Werror -fPIC -shared -Wl,-z,nodelete \
+		-Ibuild/bindings/node -I$(NPM_DIR)/node_modules/node-api-headers/include -o $@ $< -pthread
 
 $(NATIVE): build/bindings/%: $(BOUND) include/krepis/annotate.h include/uapi/linux/krepis.h \
 		$(wildcard tools/codegen/*)
@@ -209,6 +254,14 @@ define install-python
 	install -m 644 $(PYTHON_OUT) $(DESTDIR)$(PREFIX)/lib/python3/dist-packages/krepis/
 endef
 
+# If it was made.
+define install-typescript
+d=$(DESTDIR)$(PREFIX)/share/krepis/typescript; \
+	install -d $$d/$(dir $(TS_ADDON:$(TS)/%=%)) && \
+	install -m 644 $(TS)/package.json $(TS)/*.js $(TS)/*.d.ts $$d/ && \
+	install -m 755 $(TS_ADDON) $$d/$(dir $(TS_ADDON:$(TS)/%=%))
+endef
+
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin \
 		$(DESTDIR)$(PREFIX)/include/krepis $(DESTDIR)$(PREFIX)/include/linux \
@@ -238,6 +291,7 @@ install: all
 	install -m 644 Documentation/man/krepis.1 Documentation/man/krepis-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(if $(HAVE_SANDBOX),$(install-containers))
 	$(if $(HAVE_CODEGEN),$(install-python),@echo "krepis: without python3-clang-14 there is nothing for Python, Rust and TypeScript")
+	$(if $(wildcard $(TS_ADDON)),$(install-typescript))
 
 install-kmod: kmod
 	install -d $(DESTDIR)$(MODDIR)/extra $(DESTDIR)$(PREFIX)/lib/systemd/system \

@@ -91,9 +91,25 @@ $(OUT)/tests/bindings/bench_cc: tests/bindings/bench/bench.cc include/krepis/kre
 	$(CXX) $(CPPFLAGS) $(CFLAGS) -std=c++20 -Wall -Wextra -Werror -o $@ $< -L$(OUT) -lkrepis \
 		-Wl,-rpath,$(abspath $(OUT))
 
+# The tests of the package for TypeScript, and its peer, beside what they import.
+TS_TESTS := $(wildcard tests/bindings/typescript/*.ts) tests/bindings/peer/peer.ts
+
+build/tests/bindings/sample.ts: $(SAMPLE)
+	@mkdir -p $(@D)
+	tools/codegen/krepis-codegen -Iinclude -Iinclude/uapi --language typescript --out $@ $<
+
+build/tests/bindings/peer.js: $(TS_TESTS) tests/bindings/typescript/tests.tsconfig.json build/tests/bindings/sample.ts \
+		$(TS)/index.js $(TS_ADDON)
+	@cp $(TS_TESTS) tests/bindings/typescript/tests.tsconfig.json $(@D)/
+	@echo '{ "type": "module" }' >$(@D)/package.json
+	$(TSC) -p $(@D)/tests.tsconfig.json
+
+typescript: lib tool build/tests/bindings/peer.js build/tests/bindings/peer_c
+
 check:
 	tools/deps test
 	$(MAKE) -s all tests bindings kselftest sandboxtest
+	! command -v $(NPM) >/dev/null || $(MAKE) -s typescript || echo "krepis: the tests go on without TypeScript"
 	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
 	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"

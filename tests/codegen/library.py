@@ -80,7 +80,7 @@ REFUSED = {
 # How a function is declared in each language.
 DECLARED = {
     "json": r'^      "name": "(\w+)",\n      "doc": ".*",\n      "result"',
-    "node": r'^\t\t\{ "(\w+)", NULL, call_\1,',
+    "node": r'^\t\{ "(\w+)", NULL, call_\1,',
     "python": r'^    "(\w+)": \(',
     "rust": r"^    pub fn (\w+)\(",
     "typescript": r"^  (\w+)\(.*\): .*;$",

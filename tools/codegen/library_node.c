@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef LOADED
+#include <dlfcn.h>
+#endif
 
 #define MAYBE_UNUSED	__attribute__((unused))
 #define HELPER(name)	{ #name, NULL, js_##name, NULL, NULL, NULL, napi_enumerable, NULL }
@@ -319,6 +322,33 @@ static napi_value js_detach(napi_env env, napi_callback_info info)
 	}
 	return nothing(env);
 }
+
+#ifdef LOADED
+/* load(path): opens the library. What it has not is not added: whoever asks compares versions. */
+static napi_value load(napi_env env, napi_callback_info info, const napi_property_descriptor *functions,
+		       void **const *slots, size_t count)
+{
+	struct napi_view path;
+	napi_value argv[1], self;
+	size_t one = 1, i;
+	void *library;
+
+	if (napi_get_cb_info(env, info, &one, argv, &self, NULL) != napi_ok ||
+	    !get_text(env, argv[0], "load: path", false, &path))
+		return NULL;
+	library = dlopen(path.data, RTLD_NOW | RTLD_LOCAL);
+	if (!library) {
+		napi_throw_error(env, "ERR_DLOPEN_FAILED", dlerror());
+		return NULL;
+	}
+	for (i = 0; i < count; i++) {
+		*slots[i] = dlsym(library, functions[i].utf8name);
+		if (*slots[i])
+			napi_define_properties(env, self, 1, &functions[i]);
+	}
+	return nothing(env);
+}
+#endif
 
 /* --------------------------------------------------------------- the library's own */
 

@@ -2,6 +2,9 @@
 """
 Node: the C source of an addon for Node-API. A wrapper for each function looks at its arguments
 before C does. An address is a number: 48 bits fit in a double.
+
+It is linked to the library; or it is compiled with -DLOADED and linked to nothing: then its load(path)
+opens the library, and adds those functions that it has. MORE is what else the addon is to export.
 """
 
 from pathlib import Path
@@ -114,14 +117,29 @@ def emit_function(f: Function) -> list[str]:
     return [*out, *give_back(f.result, call), "}", ""]
 
 
+def loaded(m: Model) -> list[str]:
+    """The functions, as pointers of the same names."""
+    out = ["#ifdef LOADED", "static struct {"]
+    out += [f"\t__typeof__({f.name}) *{f.name}_;" for f in m.functions]
+    out += ["} library;", ""]
+    return out + [f"#define {f.name} (*library.{f.name}_)" for f in m.functions] + ["#endif", ""]
+
+
 def emit(m: Model, source: str) -> str:
     _, support = SUPPORT.read_text(encoding="utf-8").split("\n", 1)
     out = [*head(m, source, "/* {} */"), "#define NAPI_VERSION 8", "#include <node_api.h>",
-           *(f"#include <{name}>" for name in m.includes), support]
+           *(f"#include <{name}>" for name in m.includes), support, *loaded(m)]
     for f in m.functions:
         out += emit_function(f)
-    out += ["NAPI_MODULE_INIT()", "{", "\tstatic const napi_property_descriptor all[] = {"]
+    out += ["static const napi_property_descriptor functions[] = {"]
+    out += [f'\t{{ "{f.name}", NULL, call_{f.name}, NULL, NULL, NULL, napi_enumerable, NULL }},' for f in m.functions]
+    out += ["};", "", "#ifdef LOADED", "static void **const slots[] = {"]
+    out += [f"\t(void **)&library.{f.name}_," for f in m.functions]
+    out += ["};", "", "static napi_value js_load(napi_env env, napi_callback_info info)", "{",
+            "\treturn load(env, info, functions, slots, sizeof(slots) / sizeof(slots[0]));", "}", "#endif", ""]
+    out += ["NAPI_MODULE_INIT()", "{", "\tstatic const napi_property_descriptor helpers[] = {"]
     out += [f"\t\tHELPER({name})," for name in ("memory", "read", "write", "text", "address", "detach")]
-    out += [f'\t\t{{ "{f.name}", NULL, call_{f.name}, NULL, NULL, NULL, napi_enumerable, NULL }},' for f in m.functions]
-    return "\n".join([*out, "\t};", "", "\tnapi_define_properties(env, exports, sizeof(all) / sizeof(all[0]), all);",
-                      "\treturn exports;", "}", ""])
+    out += ["#ifdef MORE", "\t\tMORE", "#endif", "#ifdef LOADED", "\t\tHELPER(load),", "#endif", "\t};", "",
+            "\tnapi_define_properties(env, exports, sizeof(helpers) / sizeof(helpers[0]), helpers);", "#ifndef LOADED",
+            "\tnapi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);", "#endif"]
+    return "\n".join([*out, "\treturn exports;", "}", ""])

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What Deno, Bun and Node have in common for the rest of the package.
+import { type Int64, type Native } from "./library.js";
+
+/** An address, as the runtime has it: an object in Deno, else a number. */
+export interface Pointer {
+  readonly address: unique symbol;
+}
+
+export const READY = 0;
+export const PEER = 1;
+export const DRAINED = 2;
+export const ACQUIRED = 3;
+export type What = typeof READY | typeof PEER | typeof DRAINED | typeof ACQUIRED;
+
+export interface Runtime {
+  native: Native<Pointer>;
+  /** Deadlines. Deno calls with a bigint ten times as fast as with a number. */
+  nowait: Int64;
+  forever: Int64;
+  /** A length, for a parameter that is a size_t. */
+  size(length: number): Int64;
+  pointer(address: number): Pointer;
+  address(pointer: Pointer | null): number;
+  /** Foreign memory; no copy. */
+  memory(address: number, length: number): ArrayBuffer;
+  /** The end of what memory() made: it has no bytes from now on, nor has a view of it. */
+  detach(buffer: ArrayBuffer): void;
+  text(pointer: Pointer): string;
+  /** CLOCK_MONOTONIC, nanoseconds. */
+  now(): number;
+  /** One call that waits, in another thread: its result, and where the buffer is. */
+  later(what: What, endpoint: Pointer, count: number, deadline: Int64): Promise<[err: number, buffer: number]>;
+}
+
+/** What each of deno.ts, bun.ts and node.ts has. */
+export interface Loader {
+  variable(name: string): string | undefined;
+  /** Only krepis_version() is called before versions were compared. */
+  open(path: string): { version: string; start(): Runtime };
+}
