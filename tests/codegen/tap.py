@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What the tests of krepis-codegen share: TAP, and how it is called."""
 
+import os
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CODEGEN = ROOT / "tools/codegen/krepis-codegen"
 INCLUDE = [f"-I{ROOT}/include", f"-I{ROOT}/include/uapi"]
+
+# What npm brought, where the system has none.
+os.environ["PATH"] += f":{ROOT}/build/bindings/tools/node_modules/.bin"
 
 count = failed = 0
 
