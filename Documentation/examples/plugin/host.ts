@@ -35,6 +35,7 @@ function policy(directory: string): string {
       read: [...system, ...files, directory],
       write: [directory],
       exec: [process.execPath],
+      channel: true, // of which it has one
       env: ["KREPIS_LIBRARY", "DENO_DIR"],
     },
   }));
