@@ -108,6 +108,7 @@ static void ring(struct krepis_endpoint *ep)
 	pthread_mutex_lock(&bell->telling);
 	pthread_mutex_lock(&bell->lock);
 	told = krepis_read(&bell->state) == RUNG;
+	/* Pairs with the first look of krepis_bell_arm(). */
 	krepis_store_release(&bell->state, RUNG);
 	for (m = told ? NULL : ep->members; m; m = m->next)
 		m->first = krepis_member_ring(m);
@@ -127,12 +128,17 @@ static void *bell_main(void *arg)
 	struct krepis_sleep sleep;
 
 	for (;;) {
-		bool lasts = true, hasty = __atomic_exchange_n(&bell->hasty, false, __ATOMIC_ACQUIRE);
+		bool lasts = true, hasty;
 
-		/* Pairs with the publisher's change of a word, and with krepis_bell_arm() behind it. */
+		/*
+		 * Pairs with who changes a word: the publisher, and krepis_wake_local() after
+		 * @hasty or @stop was written. What they had written is seen below.
+		 */
 		ep->backend->prepare(ep, &sleep);
 		if (krepis_read(&bell->stop))
 			return NULL;
+		hasty = __atomic_exchange_n(&bell->hasty, false, __ATOMIC_RELAXED);
+		/* Pairs with krepis_bell_arm(). */
 		if (krepis_load_acquire(&bell->state) == RUNG)
 			ready(ep, NULL);	/* sweeps, and with that wakes, who else sleeps */
 		else if (krepis_watch(ep, ready, &lasts) != -EAGAIN)
@@ -214,6 +220,7 @@ void krepis_bell_arm(struct krepis_endpoint *ep)
 	bool lasts;
 	char byte;
 
+	/* Pairs with ring(). */
 	if (krepis_load_acquire(&bell->state) == ARMED)
 		return;
 	pthread_mutex_lock(&bell->lock);
@@ -223,6 +230,7 @@ void krepis_bell_arm(struct krepis_endpoint *ep)
 	while (bell->fd[0] >= 0 && read(bell->fd[0], &byte, 1) < 0 &&
 	       (errno == EAGAIN || errno == EINTR))
 		krepis_relax();
+	/* Pairs with bell_main(). */
 	krepis_store_release(&bell->state, ARMED);
 	pthread_mutex_unlock(&bell->lock);
 	if (krepis_watch(ep, ready, &lasts) != -EAGAIN) {

@@ -88,7 +88,7 @@ struct magazine {
  * @free:	stack of @free_count indices
  * @out:	circular queue of published indices, oldest first; @capacity, a power of two
  * @magazines:	by thread, in front of the stack; NULL: none
- * @fence:	membarrier(2) is missing
+ * @fence:	atomic: membarrier(2) is missing
  */
 struct pool {
 	pthread_mutex_t lock;

@@ -29,6 +29,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "internal.h"
 #include "poison.h"
@@ -180,7 +181,7 @@ __attribute__((destructor)) static void number_end(void)
 		pthread_key_delete(number_key);
 }
 
-/* A number for this thread until it ends, if there is one. */
+/* A number for this thread until it ends, if there is one. The acquire pairs with number_return(). */
 static void number_take(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -210,12 +211,15 @@ static struct magazine *own_magazine(struct pool *p)
 	return p->magazines && number != NONE ? &p->magazines[number] : NULL;
 }
 
-/* Steps 1 and 2 of the owner. The acquire pairs with the thief's last step. */
+/*
+ * Steps 1 and 2 of the owner. The barrier pairs with fence_owners(), the acquire with the
+ * thief's last step.
+ */
 static bool magazine_enter(const struct pool *p, struct magazine *m)
 {
 	krepis_write(&m->busy, 1);
 	krepis_barrier();
-	if (unlikely(p->fence))
+	if (unlikely(krepis_read(&p->fence)))
 		krepis_mb();
 	if (likely(!krepis_load_acquire(&m->barred)))
 		return true;
@@ -223,6 +227,7 @@ static bool magazine_enter(const struct pool *p, struct magazine *m)
 	return false;
 }
 
+/* Pairs with the thief's wait in magazine_empty(). */
 static void magazine_leave(struct magazine *m)
 {
 	krepis_store_release(&m->busy, 0);
@@ -260,17 +265,34 @@ static bool magazine_put(const struct pool *p, struct magazine *m, uint32_t inde
 	return room;
 }
 
+/*
+ * Step 2 of the thief; pairs with magazine_enter(). If membarrier(2) was forbidden since
+ * the pool was made, owners have their own fence from here on, and who did not see that
+ * yet has no store that waits in a processor for as long as this.
+ */
+static void fence_owners(struct pool *p)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	krepis_mb();
+	if (krepis_read(&p->fence) ||
+	    !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+		return;
+	krepis_write(&p->fence, true);
+	nanosleep(&pause, NULL);
+}
+
 /* Whoever takes one buffer wakes nobody: a sleeper must not have passed one over, so wait. */
 static void magazine_empty(struct pool *p, struct magazine *m)
 {
 	krepis_write(&m->barred, 1);
-	krepis_mb();
-	if (!p->fence)
-		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	fence_owners(p);
+	/* Pairs with magazine_leave(). */
 	while (krepis_load_acquire(&m->busy))
 		sched_yield();
 	while (m->count)
 		p->free[p->free_count++] = m->index[--m->count];
+	/* Pairs with magazine_enter(). */
 	krepis_store_release(&m->barred, 0);
 }
 

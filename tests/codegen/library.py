@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tap import CODEGEN, INCLUDE, ROOT, check, codegen, compiles, skip
+from tap import CODEGEN, INCLUDE, ROOT, check, codegen, compiles, find, skip
 
 HEADERS = [ROOT / "include/krepis" / name for name in ("krepis.h", "waitset.h", "batch.h")]
 BUILD = ROOT / "build"
@@ -234,10 +234,10 @@ def node_headers(node: str) -> str:
 
 
 def node_works(work: Path, text: str) -> None:
-    node = shutil.which("node")
+    node = find("node")
     headers = node_headers(node) if node else ""
     if not node or not headers:
-        skip("node_sends_and_receives", "no node here" if not node else "no node_api.h here (Debian: libnode-dev)")
+        skip("node_sends_and_receives", "no node 20 here" if not node else "no node_api.h here (Debian: libnode-dev)")
         return
     source, addon = work / "krepis_node.c", work / "krepis_node.node"
     source.write_text(text)
@@ -260,7 +260,7 @@ def box_compiles(work: Path) -> None:
     if shutil.which("rustc"):
         compiles("rust_of_any_library_compiles", "rustc", "--edition", "2021", "-D", "warnings", "--crate-type", "lib",
                  "-o", work / "box.rlib", files["rust"])
-    node = shutil.which("node")
+    node = find("node")
     if node and node_headers(node):
         compiles("node_of_any_library_compiles", "gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", *INCLUDE,
                  f"-I{HERE}", f"-I{node_headers(node)}", "-fsyntax-only", files["node"])

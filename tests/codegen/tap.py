@@ -2,8 +2,10 @@
 """What the tests of krepis-codegen share: TAP, and how it is called."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 CODEGEN = ROOT / "tools/codegen/krepis-codegen"
@@ -33,6 +35,16 @@ def skip(name: str, why: str) -> None:
 def end() -> int:
     print(f"1..{count}")
     return 1 if failed else 0
+
+
+def find(name: str) -> Optional[str]:
+    """A program, as PATH has it. A node before 20 is none: the package does not promise that."""
+    path = shutil.which(name)
+    if path and name == "node":
+        version = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+        if not version.startswith("v") or int(version[1:].split(".")[0]) < 20:
+            return None
+    return path
 
 
 def codegen(*args: object) -> "subprocess.CompletedProcess[str]":

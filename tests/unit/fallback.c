@@ -132,15 +132,10 @@ static void *take_and_leave(void *producer)
 	return NULL;
 }
 
-static void caching_child(void *arg)
+static void cache(struct krepis_channel *channel, struct krepis_endpoint *producer)
 {
-	struct krepis_channel *channel;
-	struct krepis_endpoint *producer;
 	pthread_t other;
 
-	lose_all(arg);
-	channel = anonymous(SMALL_RING(.buffer_count = 6));
-	producer = attach(channel, KREPIS_PRODUCER, 0);
 	must(!pthread_create(&other, NULL, take_and_leave, producer));
 	take_and_leave(producer);
 	must(!pthread_join(other, NULL));
@@ -149,12 +144,30 @@ static void caching_child(void *arg)
 	krepis_channel_close(channel);
 }
 
+static void caching_child(void *arg)
+{
+	struct krepis_channel *channel = anonymous(SMALL_RING(.buffer_count = 6));
+
+	lose_all(arg);
+	cache(channel, attach(channel, KREPIS_PRODUCER, 0));
+}
+
+static void caching_child_that_is_confined_later(void *arg)
+{
+	struct krepis_channel *channel = anonymous(SMALL_RING(.buffer_count = 6));
+	struct krepis_endpoint *producer = attach(channel, KREPIS_PRODUCER, 0);
+
+	lose_all(arg);
+	cache(channel, producer);
+}
+
 static void buffers_are_cached_without_membarrier(void **state)
 {
 	struct lost lost = { { SYS_membarrier } };
 
 	(void)state;
 	join_child(spawn(caching_child, &lost));
+	join_child(spawn(caching_child_that_is_confined_later, &lost));
 }
 
 /* ---------------------------------------------------------- without futex_waitv, in detail */
