@@ -351,9 +351,37 @@ function buffers(): void {
   refused(KrepisError, "EBADF", () => producer.flush(), "a closed producer says so");
 }
 
-/** What was transferred cannot be ended, so it is not given away. */
-function transferred(): void {
+/** The same memory, again and again, and each time another ArrayBuffer. */
+function again(): void {
+  using pair = new Pair({ ...small, bufferCount: 1 });
+  const seen: ArrayBuffer[] = [];
+  const wrong: unknown[] = [];
+  [4096, 4096, 100, 100, 4096].forEach((length, i) => {
+    using buffer = pair.producer.acquire();
+    seen.push(buffer.data);
+    buffer.bytes.fill(i);
+    pair.producer.publish(buffer, 1, length);
+    using message = pair.consumer.recv();
+    seen.push(message.data);
+    if (buffer.live || message.bytes.length !== length || message.bytes[length - 1] !== i) wrong.push(length, i);
+  });
+  equal(String(wrong), "", "memory that comes again has its length and its bytes");
+  ok(new Set(seen).size === 10 && seen.every((data) => data.byteLength === 0), "... and what was kept of it is empty");
+}
+
+/** What was transferred cannot be ended, so it is not given away. @used: memory that was looked at before, too. */
+function transferred(used: boolean): void {
   using pair = new Pair();
+  if (used) {
+    for (const buffer of [pair.producer.acquire(), pair.producer.acquire()]) {
+      buffer.bytes[0] = 1;
+      pair.producer.publish(buffer, 1, 4096);
+    }
+    for (const message of [pair.consumer.recv(), pair.consumer.recv()]) {
+      equal(message.bytes[0], 1, "looked at, and used again");
+      message[Symbol.dispose]();
+    }
+  }
   /** Returns whether it stayed. */
   const take = ({ data }: View) => {
     try {
@@ -613,7 +641,9 @@ sends();
 protobuf();
 lapped();
 buffers();
-transferred();
+again();
+transferred(false);
+transferred(true);
 await inline();
 await triples();
 await loops();

@@ -3,7 +3,7 @@
 import { CString, dlopen, toArrayBuffer } from "bun:ffi";
 import { type Addon, addon, laterBy } from "./addon.js";
 import { bunSymbols, KREPIS_FOREVER, type Native } from "./library.js";
-import { type Pointer, type Runtime } from "./interface.js";
+import { type Pointer, type Runtime, type Transferable } from "./interface.js";
 
 type Clock = { clock_gettime(clock: number, out: ArrayBufferView): number };
 
@@ -37,9 +37,7 @@ function start(path: string): Runtime {
     pointer: (address) => address as unknown as Pointer,
     address: (pointer) => (pointer === null ? 0 : number(pointer)),
     memory: (address, length) => toArrayBuffer(address, 0, length),
-    detach(buffer) {
-      (buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
-    },
+    detach: (buffer) => (buffer as Transferable).transfer(),
     text,
     now() {
       (symbols as unknown as Clock).clock_gettime(1, clock);

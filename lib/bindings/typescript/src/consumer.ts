@@ -2,7 +2,7 @@
 import "./dispose.js";
 import { setImmediate } from "node:timers";
 import { deadline } from "./argument.js";
-import { address, type Channel, out, outWords } from "./channel.js";
+import { address, type Channel, out } from "./channel.js";
 import { type AttachOptions, Endpoint } from "./endpoint.js";
 import { check, failure, type KrepisError, Lapped } from "./error.js";
 import { READY } from "./interface.js";
@@ -45,7 +45,7 @@ export class Message extends Typed implements Disposable {
   /** @internal */
   constructor(held: Held, slot: Slot, free: Slot[]) {
     super(held, slot.data, slot.length, slot.type, slot.flags);
-    this.inBuffer = slot.inBuffer;
+    this.inBuffer = this.lasting = slot.inBuffer;
     this.slot = slot;
     this.free = free;
   }
@@ -67,7 +67,6 @@ export class Message extends Typed implements Disposable {
   edit(): Uint8Array {
     if (!this.live) throw this.over();
     check(native.krepis_msg_edit(this.slot.words, out), "edit");
-    this.address = address(outWords);
     return this.bytes;
   }
 

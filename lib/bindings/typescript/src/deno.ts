@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Deno: its FFI, and for calls that wait its threads (nonblocking).
 import { type Int64, KREPIS_FOREVER, type Native, symbols } from "./library.js";
-import { ACQUIRED, DRAINED, PEER, type Pointer, READY, type Runtime, type What } from "./interface.js";
+import { ACQUIRED, DRAINED, PEER, type Pointer, READY, type Runtime, type Transferable, type What } from "./interface.js";
 
 type Address = Pointer | null;
 type Table = Record<string, { parameters: readonly string[]; result: string; nonblocking?: boolean; name?: string }>;
@@ -15,9 +15,6 @@ declare const Deno: {
     getCString(pointer: Pointer): string;
   };
 };
-
-/** Not an import of V8's ECMAScript 2024, for which the compiler would have to know it. */
-type Transferable_ = ArrayBuffer & { transfer(length: number): ArrayBuffer };
 
 interface Waits {
   wait(endpoint: Pointer, deadline: Int64): Promise<number>;
@@ -73,9 +70,7 @@ function start(path: string): Runtime {
     pointer: (address) => Deno.UnsafePointer.create(BigInt(address))!,
     address: (pointer) => Number(Deno.UnsafePointer.value(pointer)),
     memory: (address, n) => Deno.UnsafePointerView.getArrayBuffer(base, n, address - origin),
-    detach(buffer) {
-      (buffer as Transferable_).transfer(0);
-    },
+    detach: (buffer) => (buffer as Transferable).transfer(),
     text: (pointer) => Deno.UnsafePointerView.getCString(pointer),
     now() {
       waits.clock_gettime(1, clock);

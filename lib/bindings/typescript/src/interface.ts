@@ -24,14 +24,20 @@ export interface Runtime {
   address(pointer: Pointer | null): number;
   /** Foreign memory; no copy. */
   memory(address: number, length: number): ArrayBuffer;
-  /** The end of what memory() made: it has no bytes from now on, nor has a view of it. */
-  detach(buffer: ArrayBuffer): void;
+  /**
+   * The end of what memory() made: it has no bytes from now on, nor has a view of it. They are another ArrayBuffer's,
+   * which is much quicker than memory(); null: the runtime cannot do that.
+   */
+  detach(buffer: ArrayBuffer): ArrayBuffer | null;
   text(pointer: Pointer): string;
   /** CLOCK_MONOTONIC, nanoseconds. */
   now(): number;
   /** One call that waits, in another thread: its result, and where the buffer is. */
   later(what: What, endpoint: Pointer, count: number, deadline: Int64): Promise<[err: number, buffer: number]>;
 }
+
+/** ArrayBuffer of ECMAScript 2024: transfer() gives its bytes to another one, and copies nothing. */
+export type Transferable = ArrayBuffer & { transfer(): ArrayBuffer };
 
 /** What each of deno.ts, bun.ts and node.ts has. */
 export interface Loader {

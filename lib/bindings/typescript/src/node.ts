@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Node: the addon, which looks at every argument once more.
 import { addon, laterBy } from "./addon.js";
-import { type Pointer, type Runtime } from "./interface.js";
+import { type Pointer, type Runtime, type Transferable } from "./interface.js";
 
 export function variable(name: string): string | undefined {
   return process.env[name];
@@ -17,7 +17,11 @@ export function open(path: string): { version: string; start(): Runtime } {
     pointer: (address) => address as unknown as Pointer,
     address: (pointer) => pointer as unknown as number,
     memory: native.memory,
-    detach: native.detach,
+    detach(buffer) {
+      if ("transfer" in buffer) return (buffer as Transferable).transfer();
+      native.detach(buffer); // Node 20
+      return null;
+    },
     text: native.text,
     now: () => Number(process.hrtime.bigint()),
     later: laterBy(() => native),

@@ -88,6 +88,7 @@ export class Producer extends Endpoint {
     const size = runtime.size(whole(length, 0xffffffff, "length"));
     check(native.krepis_send_begin(handle, size, out, deadline(timeoutMs)), "emplace");
     const room = new Room(this.held, address(outWords), length);
+    room.lasting = false;
     try {
       fill(room);
     } catch (e) {

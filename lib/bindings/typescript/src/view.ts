@@ -13,10 +13,14 @@ import { native, runtime } from "./runtime.js";
 export class Held {
   /** The views that have been looked at: a list. A Set takes longer. */
   first: View | null = null;
+  /** By their addresses: ArrayBuffers that nobody has, of memory that comes again. */
+  readonly spare = new Map<number, ArrayBuffer>();
+
   constructor(public handle: Pointer | null) {}
 
   endMemories(): void {
     while (this.first) this.first.forget();
+    this.spare.clear();
   }
 
   end(): void {
@@ -46,11 +50,13 @@ export abstract class View {
   private before: View | null = null;
   private behind: View | null = null;
   protected ended = false;
+  /** @internal Whether the same address comes again and again, as that of a buffer does. */
+  lasting = true;
 
   /** @internal */
   constructor(
     protected readonly held: Held,
-    protected address: number,
+    private readonly address: number,
     private readonly size: number,
   ) {}
 
@@ -81,7 +87,12 @@ export abstract class View {
   }
 
   private open(): ArrayBuffer {
-    const data = this.size ? runtime.memory(this.address, this.size) : new ArrayBuffer(0);
+    const spare = this.lasting && this.held.spare.get(this.address);
+    let data;
+    if (spare && spare.byteLength === this.size) {
+      this.held.spare.delete(this.address);
+      data = spare;
+    } else data = this.size ? runtime.memory(this.address, this.size) : new ArrayBuffer(0);
     this.behind = this.held.first;
     if (this.behind) this.behind.before = this;
     this.held.first = this;
@@ -111,7 +122,10 @@ export abstract class View {
     else this.held.first = behind;
     if (behind) behind.before = before;
     this.before = this.behind = null;
-    if (this.data_!.byteLength) runtime.detach(this.data_!);
+    if (this.data_!.byteLength) {
+      const spare = runtime.detach(this.data_!);
+      if (spare && this.lasting) this.held.spare.set(this.address, spare);
+    }
     this.data_ = this.bytes_ = this.view_ = null;
   }
 }
