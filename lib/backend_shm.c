@@ -37,7 +37,7 @@
 #include "internal.h"
 #include "poison.h"
 
-#define ADMIN_WAIT_NS	1000000000
+#define LOCK_WAIT_NS	1000000000
 
 enum lock_byte { LOCK_ADMIN, LOCK_PRODUCER, LOCK_CONSUMER };
 
@@ -84,21 +84,29 @@ static bool byte_is_locked(int fd, off_t byte)
 	return !fcntl(fd, F_OFD_GETLK, &l) && l.l_type != F_UNLCK;
 }
 
+/* Sleeps a little; false if it is too late for that. */
+static bool pause_until(int64_t deadline)
+{
+	struct timespec pause = { .tv_nsec = 50000 };
+
+	if (krepis_deadline_ns(0) > deadline)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 /* Not F_OFD_SETLKW: a stopped process must not stop everybody for ever. */
 static int admin_lock(int fd)
 {
-	int64_t deadline = krepis_deadline_ns(ADMIN_WAIT_NS);
-	struct timespec pause = { .tv_nsec = 50000 };
+	int64_t deadline = krepis_deadline_ns(LOCK_WAIT_NS);
 	int err;
 
-	for (;;) {
+	do {
 		err = lock_byte(fd, F_WRLCK, LOCK_ADMIN);
 		if (err != -EAGAIN)
 			return err;
-		if (krepis_deadline_ns(0) > deadline)
-			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
-	}
+	} while (pause_until(deadline));
+	return -ETIMEDOUT;
 }
 
 /*
@@ -328,8 +336,7 @@ static int shm_map(struct krepis_endpoint *ep)
 
 /* -------------------------------------------------------------------- attach */
 
-/* Takes a slot: its lock says that its last user is gone for good. */
-static int take_slot(struct krepis_endpoint *ep)
+static int try_slots(struct krepis_endpoint *ep)
 {
 	struct shm *shm = ep->private;
 	int err;
@@ -344,6 +351,46 @@ static int take_slot(struct krepis_endpoint *ep)
 			return err;
 	}
 	return -EUSERS;
+}
+
+/* Whether a slot whose lock is taken is nobody's. Admin lock held. */
+static bool somebody_is_leaving(const struct krepis_endpoint *ep)
+{
+	unsigned int i;
+
+	for (i = 0; i < ep->geometry.max_consumers; i++) {
+		const struct krepis_link *link = ep->role == KREPIS_PRODUCER ?
+						 &ep->producer->link[i] : &krepis_peer(ep, i)->link;
+
+		if (!krepis_link_alive(krepis_load_acquire(&link->word)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Takes a slot: its lock says that its last user is gone for good. A process that dies is
+ * first marked in its links, by which others know, and unlocks when its memory is unmapped,
+ * which can take long: who knows of its death may come before that, and waits here.
+ * Admin lock held, but not meanwhile.
+ */
+static int take_slot(struct krepis_endpoint *ep)
+{
+	struct shm *shm = ep->private;
+	int64_t deadline = krepis_deadline_ns(LOCK_WAIT_NS);
+	int err, admin;
+
+	for (;;) {
+		err = try_slots(ep);
+		if ((err != -EBUSY && err != -EUSERS) || !somebody_is_leaving(ep))
+			return err;
+		admin_unlock(shm->fd);
+		if (!pause_until(deadline))
+			return err;
+		admin = admin_lock(shm->fd);
+		if (admin)
+			return admin;
+	}
 }
 
 /* Links set under a lock that was free: the process died before it was complete. */

@@ -288,7 +288,7 @@ KREPIS_API int krepis_query(struct krepis_channel *channel, struct krepis_status
  * @out:     the endpoint, to be released with krepis_detach()
  *
  * A consumer receives what is sent from now on. What a dead predecessor left
- * behind is cleaned up first.
+ * behind is cleaned up first; one that is still dying is waited for, a second at most.
  *
  * Errors: -EINVAL the role, or an unknown flag; -EBUSY there is a producer
  * already; -EUSERS all consumer slots are taken; -EACCES the channel may not be
