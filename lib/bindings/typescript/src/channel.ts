@@ -3,7 +3,7 @@ import "./dispose.js";
 import { path as checkPath, u32, whole } from "./argument.js";
 import { check, KrepisError, LayoutMismatch } from "./error.js";
 import { type Pointer } from "./interface.js";
-import { cText, EBADF, EPROTO } from "./library.js";
+import { cText, EBADF } from "./library.js";
 import { native, runtime } from "./runtime.js";
 import { type ChannelOptions, encode, type Status, status } from "./status.js";
 
@@ -15,6 +15,8 @@ export const outWords = new Uint32Array(out.buffer);
 export function address(words: Uint32Array, at = 0): number {
   return words[at]! + words[at + 1]! * 2 ** 32;
 }
+
+const descriptor = (value: number) => whole(value, 0x7fffffff, "fd");
 
 type Handle = { pointer: Pointer | null };
 
@@ -46,18 +48,31 @@ export class Channel implements Disposable {
    * @param options layoutId: of the header that the caller was made of; 0: unchecked
    */
   static open(where: string | number, options: { layoutId?: number } = {}): Channel {
-    const layoutId = u32(options.layoutId ?? 0, "layoutId");
-    const open = (layout: number) =>
+    const open = () =>
       typeof where === "number"
-        ? native.krepis_channel_open_fd(whole(where, 0x7fffffff, "fd"), layout, out)
-        : native.krepis_channel_open(cText(checkPath(where)), layout, out);
-    const err = open(layoutId);
-    if (err === -EPROTO && open(0) === 0) {
-      using channel = new Channel();
-      throw new LayoutMismatch(`open ${where}`, channel.query().geometry.layoutId, layoutId);
-    }
-    check(err, `open ${where}`);
-    return new Channel();
+        ? native.krepis_channel_open_fd(descriptor(where), 0, out)
+        : native.krepis_channel_open(cText(checkPath(where)), 0, out);
+    return Channel.#opened(open, `open ${where}`, options);
+  }
+
+  /**
+   * Receives what another process gave to pass(). Blocks until it comes, if the socket does.
+   * @param socket the descriptor of a connected UNIX socket, which stays the caller's
+   * @param options as for open()
+   */
+  static receive(socket: number, options: { layoutId?: number } = {}): Channel {
+    return Channel.#opened(() => native.krepis_channel_receive(descriptor(socket), 0, out), `receive from ${socket}`, options);
+  }
+
+  /** The library compares layouts as well; but who is refused by it has no channel to ask for its own. */
+  static #opened(open: () => number, what: string, options: { layoutId?: number }): Channel {
+    const ours = u32(options.layoutId ?? 0, "layoutId");
+    check(open(), what);
+    const channel = new Channel();
+    const theirs = ours ? channel.query().geometry.layoutId : 0;
+    if (theirs === 0 || theirs === ours) return channel;
+    channel.close();
+    throw new LayoutMismatch(what, theirs, ours);
   }
 
   /** Removes a name. Who uses the channel goes on. */
@@ -75,6 +90,11 @@ export class Channel implements Disposable {
   /** For inheritance. Close-on-exec, so pass it on with the stdio of who is started. */
   get fd(): number {
     return native.krepis_channel_fd(this.pointer);
+  }
+
+  /** Sends it to receive() of another process. Only one without a name; others travel by theirs. @param socket as there */
+  pass(socket: number): void {
+    check(native.krepis_channel_pass(this.pointer, descriptor(socket)), `pass to ${socket}`);
   }
 
   query(): Status {
