@@ -15,29 +15,37 @@ static napi_value js_later(napi_env env, napi_callback_info info);
 #include <pthread.h>
 #include <stdlib.h>
 
-enum what { READY, PEER, DRAINED, ACQUIRED, WHATS };
+enum what { READY, PEER, DRAINED, ACQUIRED, MEMBERS, WHATS };
+
+#define READY_MAX	64
+#define BACK_MAX	(2 * READY_MAX)
 
 struct later {
 	napi_threadsafe_function done;
-	struct krepis_endpoint *endpoint;
-	struct krepis_buffer *buffer;
+	void *handle;
 	int64_t deadline;
 	enum what what;
 	unsigned int count;
-	int err;
+	int result;
+	union {
+		struct krepis_buffer *buffer;
+		struct krepis_ready ready[READY_MAX];
+	};
 };
 
 static int wait_for(struct later *l)
 {
 	switch (l->what) {
 	case PEER:
-		return krepis_wait_peer(l->endpoint, l->count, l->deadline);
+		return krepis_wait_peer(l->handle, l->count, l->deadline);
 	case DRAINED:
-		return krepis_drain(l->endpoint, l->deadline);
+		return krepis_drain(l->handle, l->deadline);
 	case ACQUIRED:
-		return krepis_acquire(l->endpoint, &l->buffer, l->deadline);
+		return krepis_acquire(l->handle, &l->buffer, l->deadline);
+	case MEMBERS:
+		return krepis_waitset_wait(l->handle, l->ready, READY_MAX, l->deadline);
 	default:
-		return krepis_wait(l->endpoint, l->deadline);
+		return krepis_wait(l->handle, l->deadline);
 	}
 }
 
@@ -46,7 +54,7 @@ static void *later_main(void *arg)
 	struct later *l = arg;
 	napi_threadsafe_function done = l->done;
 
-	l->err = wait_for(l);
+	l->result = wait_for(l);
 	/* In a worker that has ended nobody wants it any more. */
 	if (napi_call_threadsafe_function(done, l, napi_tsfn_nonblocking) != napi_closing)
 		napi_release_threadsafe_function(done, napi_tsfn_release);
@@ -55,17 +63,34 @@ static void *later_main(void *arg)
 	return NULL;
 }
 
+/* What came back, as the package's interface.ts has it. */
+static size_t what_came_back(napi_env env, const struct later *l, napi_value *back)
+{
+	int i;
+
+	if (l->what == ACQUIRED) {
+		back[0] = from_number(env, (double)(uintptr_t)l->buffer);
+		return 1;
+	}
+	if (l->what != MEMBERS || l->result < 0)
+		return 0;
+	for (i = 0; i < l->result; i++) {
+		back[2 * i] = from_number(env, (double)(uintptr_t)l->ready[i].data);
+		back[2 * i + 1] = from_number(env, l->ready[i].err);
+	}
+	return 2 * (size_t)l->result;
+}
+
 /* In the loop. @env is NULL while it is torn down. */
 static void tell(napi_env env, napi_value callback, void *context, void *data)
 {
 	struct later *l = data;
-	napi_value argv[2], self;
+	napi_value argv[1 + BACK_MAX], self;
 
 	(void)context;
 	if (env && napi_get_undefined(env, &self) == napi_ok) {
-		argv[0] = from_number(env, l->err);
-		argv[1] = from_number(env, (double)(uintptr_t)l->buffer);
-		napi_call_function(env, self, callback, 2, argv, NULL);
+		argv[0] = from_number(env, l->result);
+		napi_call_function(env, self, callback, 1 + what_came_back(env, l, argv + 1), argv, NULL);
 	}
 	free(l);
 }
@@ -84,18 +109,18 @@ static int start(struct later *l)
 	return err;
 }
 
-/* later(what, endpoint, count, deadline, done): done(err, buffer) in the loop. */
+/* later(what, handle, count, deadline, done): done(result, ...back) in the loop. */
 static napi_value js_later(napi_env env, napi_callback_info info)
 {
 	napi_value argv[5], name;
 	double what, count;
 	int64_t deadline;
 	struct later *l;
-	void *endpoint;
+	void *handle;
 
 	if (!get_arguments(env, info, 5, argv) ||
 	    !get_whole(env, argv[0], "later: what", 0, WHATS - 1, &what) ||
-	    !get_handle(env, argv[1], "later: endpoint", false, &endpoint) ||
+	    !get_handle(env, argv[1], "later: handle", false, &handle) ||
 	    !get_whole(env, argv[2], "later: count", 0, 4294967295.0, &count) ||
 	    !get_int64(env, argv[3], "later: deadline", &deadline))
 		return NULL;
@@ -107,7 +132,7 @@ static napi_value js_later(napi_env env, napi_callback_info info)
 		napi_throw_error(env, NULL, "later: done: not a function, or there is no memory");
 		return NULL;
 	}
-	l->endpoint = endpoint;
+	l->handle = handle;
 	l->deadline = deadline;
 	l->what = (enum what)what;
 	l->count = (unsigned int)count;

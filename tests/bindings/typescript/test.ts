@@ -25,6 +25,7 @@ import {
   TripleConsumer,
   TripleProducer,
   type View,
+  WaitSet,
 } from "../../bindings/typescript/index.js";
 import { layoutId, Sample } from "./sample.js";
 
@@ -546,6 +547,88 @@ async function loops(): Promise<void> {
   for (const each of many) each[Symbol.dispose]();
 }
 
+async function sets(): Promise<void> {
+  using a = new Pair();
+  using b = new Pair();
+  using set = new WaitSet<string>();
+  const names = (all: { data: string }[]) => all.map(({ data }) => data).sort().join();
+  set.add(a.consumer, "a");
+  set.add(b.consumer, "b");
+  refused(KrepisError, "EEXIST", () => set.add(a.consumer, "again"), "an endpoint is in a set once");
+  refused(TypeError, "endpoint", () => set.add({} as Consumer, "x"), "add: no endpoint");
+  refused(TypeError, "endpoint", () => set.remove({} as Consumer), "remove: no endpoint");
+  refused(KrepisError, "ENOENT", () => set.remove(a.producer), "remove: who is not there");
+  refused(TimedOut, "ETIMEDOUT", () => set.wait(10), "wait of a set: in time or not at all");
+  refused(RangeError, "timeoutMs", () => set.wait(-1), "wait of a set: a wrong timeout");
+  a.producer.send(1, bytes("x"));
+  let [ready] = set.wait(5000);
+  ok(ready!.endpoint === a.consumer && ready!.data === "a" && ready!.error === null, "who has a message is told");
+  equal(names(await set.ready(5000)), "a", "who is left alone is told again");
+  const message = a.consumer.recv();
+  const kept = new Kept(message);
+  b.producer.send(2, bytes("y"));
+  equal(names(set.wait(5000)), "b", "... and the others are not");
+  kept.ended("wait of a set");
+  b.consumer.recv();
+
+  // In another thread.
+  await rejected(TimedOut, "ETIMEDOUT", set.ready(10), "ready: in time or not at all");
+  let ticks = 0;
+  const timer = setInterval(() => ++ticks === 5 && b.producer.send(1, bytes("z")), 5);
+  const waiting = set.ready(10000);
+  for (const [name, call] of Object.entries({
+    wait: () => set.wait(), add: () => set.add(a.producer, "p"), remove: () => set.remove(a.consumer), tryRecv: () => a.consumer.tryRecv(),
+  }))
+    refused(KrepisError, "EBUSY", call, `while a set waits: ${name}`);
+  equal(b.consumer.query().live, 1, "while a set waits: query()");
+  equal(names(await waiting), "b", "the loop goes on while a set waits");
+  clearInterval(timer);
+  equal(b.consumer.tryRecv()?.type, 1, "its endpoints may be called again");
+  set.interrupt();
+  equal((await set.ready()).length, 0, "an interrupt is not lost");
+  setTimeout(() => set.interrupt(), 20);
+  equal((await set.ready()).length, 0, "an interrupt ends the wait");
+  const alone = a.consumer.ready(20).catch(() => {});
+  refused(KrepisError, "EBUSY", () => set.wait(), "a set does not wait for who is awaited");
+  await alone;
+
+  // Who leaves.
+  b.producer.close();
+  [ready] = await set.ready(5000);
+  ok(ready!.endpoint === b.consumer && ready!.error instanceof PeerGone, "whose peer has gone is told why");
+  set.remove(b.consumer);
+  setTimeout(() => a.consumer.close(), 20);
+  equal((await set.ready(10000)).length, 0, "who is closed ends the wait");
+  equal(a.channel.query().live, 0, "... and has left its channel");
+  set.add(b.consumer, "b");
+  b.consumer.close();
+  refused(TimedOut, "ETIMEDOUT", () => set.wait(10), "who was closed has left the set");
+  const last = set.ready();
+  set.close();
+  set.close();
+  equal((await last).length, 0, "the end of a set ends the wait");
+  refused(KrepisError, "EBADF", () => set.wait(), "a closed set says so");
+  refused(KrepisError, "EBADF", () => set.interrupt(), "... whatever is called");
+
+  // Many of them, and always one more.
+  using channel = Channel.create(null, { ...small, maxConsumers: 32 });
+  using producer = new Producer(channel);
+  using many = new WaitSet<number>();
+  const consumers = Array.from({ length: 32 }, () => new Consumer(channel));
+  consumers.forEach((consumer, i) => many.add(consumer, i));
+  let turns = 0;
+  const clock = setInterval(() => turns++, 1);
+  const counts = consumers.map(() => 0);
+  const end = Date.now() + 20000;
+  for (let sent = 0; (sent < 100 || turns < 10) && Date.now() < end; sent++) {
+    producer.send(1, bytes("x"));
+    while (Math.min(...counts) <= sent) for (const { endpoint, data } of await many.ready(5000)) if ((endpoint as Consumer).tryRecv()) counts[data]!++;
+  }
+  clearInterval(clock);
+  ok(turns >= 10 && Math.min(...counts) >= 100, "a set of 32, and the loop goes on", `${turns} ${counts}`);
+  for (const consumer of consumers) consumer.close();
+}
+
 async function deaths(): Promise<void> {
   const path = `${directory}/death`;
   using channel = Channel.create(path, { layoutId, bufferCount: 8, bufferSize: 8192 });
@@ -667,6 +750,7 @@ transferred(true);
 await inline();
 await triples();
 await loops();
+await sets();
 await deaths();
 await workers();
 await plugins();

@@ -9,7 +9,7 @@ export interface Addon extends Native<Pointer> {
   memory(address: number, length: number): ArrayBuffer;
   detach(buffer: ArrayBuffer): void;
   text(pointer: Pointer): string;
-  later(what: What, endpoint: Pointer, count: number, deadline: Int64, done: (err: number, buffer: number) => void): void;
+  later(what: What, handle: Pointer, count: number, deadline: Int64, done: (result: number, ...back: number[]) => void): void;
 }
 
 export function addon(path: string): Addon {
@@ -25,6 +25,6 @@ export function addon(path: string): Addon {
 }
 
 export function laterBy(loaded: () => Addon): Runtime["later"] {
-  return (what, endpoint, count, deadline) =>
-    new Promise((resolve) => loaded().later(what, endpoint, count, deadline, (...result) => resolve(result)));
+  return (what, handle, count, deadline) =>
+    new Promise((resolve) => loaded().later(what, handle, count, deadline, (...result) => resolve(result)));
 }

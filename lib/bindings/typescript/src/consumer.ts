@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 import "./dispose.js";
-import { setImmediate } from "node:timers";
 import { deadline } from "./argument.js";
 import { address, type Channel, out } from "./channel.js";
 import { type AttachOptions, Endpoint } from "./endpoint.js";
@@ -8,11 +7,10 @@ import { check, failure, type KrepisError, Lapped } from "./error.js";
 import { READY } from "./interface.js";
 import * as k from "./library.js";
 import { native, runtime } from "./runtime.js";
+import { Turns } from "./turns.js";
 import { type Held, Typed } from "./view.js";
 
 const at = k.KrepisMsg.offsets;
-/** So long one consumer may keep the event loop from all others. */
-const TURN_MS = 4;
 
 /** A struct krepis_msg. */
 export class Slot {
@@ -90,14 +88,14 @@ export class Message extends Typed implements Disposable {
 export class Consumer extends Endpoint implements AsyncIterable<Message> {
   readonly #free: Slot[] = [];
   #inline: Message | null = null;
-  /** When the loop had its last turn. */
-  #turn = 0;
+  readonly #turns = new Turns();
 
   constructor(channel: Channel, options: AttachOptions = {}) {
     super(channel, k.KREPIS_CONSUMER, options);
   }
 
-  protected override settle(): void {
+  /** @internal */
+  override settle(): void {
     this.#inline?.end();
     this.#inline = null;
   }
@@ -139,12 +137,7 @@ export class Consumer extends Endpoint implements AsyncIterable<Message> {
    */
   async next(timeoutMs = Infinity): Promise<Message | null> {
     const until = deadline(timeoutMs);
-    const now = performance.now();
-    // Who is never without a message would never wait, and the loop would never go on.
-    if (now - this.#turn > TURN_MS) {
-      await new Promise((resolve) => setImmediate(resolve));
-      this.#turn = performance.now();
-    }
+    if (this.#turns.due) await this.#turns.give();
     let waited = 0;
     for (;;) {
       if (this.closed) return null;
@@ -154,7 +147,7 @@ export class Consumer extends Endpoint implements AsyncIterable<Message> {
       if (got) throw got;
       if (waited < 0) throw failure(waited, "next");
       [waited] = await this.later(READY, 0, until);
-      this.#turn = performance.now();
+      this.#turns.had();
     }
   }
 

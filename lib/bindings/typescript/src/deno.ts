@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Deno: its FFI, and for calls that wait its threads (nonblocking).
 import { type Int64, KREPIS_FOREVER, type Native, symbols } from "./library.js";
-import { ACQUIRED, DRAINED, PEER, type Pointer, READY, type Runtime, type Transferable, type What } from "./interface.js";
+import { ReadyRoom } from "./ready.js";
+import { ACQUIRED, DRAINED, MEMBERS, PEER, type Pointer, READY, READY_MAX, type Runtime, type Transferable, type What } from "./interface.js";
 
 type Address = Pointer | null;
 type Table = Record<string, { parameters: readonly string[]; result: string; nonblocking?: boolean; name?: string }>;
@@ -21,6 +22,7 @@ interface Waits {
   wait_peer(endpoint: Pointer, count: number, deadline: Int64): Promise<number>;
   drain(endpoint: Pointer, deadline: Int64): Promise<number>;
   acquire(endpoint: Pointer, out: ArrayBufferView, deadline: Int64): Promise<number>;
+  members(set: Pointer, ready: ArrayBufferView, count: number, deadline: Int64): Promise<number>;
   clock_gettime(clock: number, out: ArrayBufferView): number;
 }
 
@@ -44,6 +46,7 @@ function start(path: string): Runtime {
     wait_peer: later("krepis_wait_peer"),
     drain: later("krepis_drain"),
     acquire: later("krepis_acquire"),
+    members: later("krepis_waitset_wait"),
     // Of the C library, which libkrepis brings.
     clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   }).symbols as Waits;
@@ -76,18 +79,24 @@ function start(path: string): Runtime {
       waits.clock_gettime(1, clock);
       return Number(time[0]) * 1e9 + Number(time[1]);
     },
-    async later(what: What, endpoint: Pointer, count: number, deadline: Int64) {
-      const out = new BigUint64Array(1);
+    async later(what: What, handle: Pointer, count: number, deadline: Int64) {
       const at = BigInt(deadline);
       switch (what) {
         case READY:
-          return [await waits.wait(endpoint, at), 0];
+          return [await waits.wait(handle, at)];
         case PEER:
-          return [await waits.wait_peer(endpoint, count, at), 0];
+          return [await waits.wait_peer(handle, count, at)];
         case DRAINED:
-          return [await waits.drain(endpoint, at), 0];
-        case ACQUIRED:
-          return [await waits.acquire(endpoint, out, at), Number(out[0])];
+          return [await waits.drain(handle, at)];
+        case ACQUIRED: {
+          const out = new BigUint64Array(1);
+          return [await waits.acquire(handle, out, at), Number(out[0])];
+        }
+        case MEMBERS: {
+          const room = new ReadyRoom();
+          const found = await waits.members(handle, room.words, READY_MAX, at);
+          return [found, ...room.told(found)];
+        }
       }
     },
   };

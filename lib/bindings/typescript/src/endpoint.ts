@@ -19,9 +19,8 @@ const dropped = new FinalizationRegistry<Held>((held) => held.end());
 
 /** What all sides of a channel can do. Its buffers and messages end with it. */
 export abstract class Endpoint implements Disposable {
-  protected readonly held: Held;
-  /** A call waits in another thread. */
-  #busy = false;
+  /** @internal */
+  readonly held: Held;
 
   /** @internal */
   constructor(channel: Channel, role: number, options: AttachOptions) {
@@ -72,7 +71,7 @@ export abstract class Endpoint implements Disposable {
     const { handle } = this.held;
     if (handle === null) return;
     dropped.unregister(this.held);
-    if (!this.#busy) return this.held.end();
+    if (!this.held.busy) return this.held.end();
     this.held.handle = null;
     this.held.endMemories();
     native.krepis_shutdown(handle);
@@ -83,7 +82,7 @@ export abstract class Endpoint implements Disposable {
   }
 
   /** @internal What a wait ends. */
-  protected settle(): void {}
+  settle(): void {}
 
   /** @internal */
   protected handle(): Pointer {
@@ -91,25 +90,25 @@ export abstract class Endpoint implements Disposable {
   }
 
   /** @internal For what only one thread at a time may call. */
-  protected own(): Pointer {
-    const { handle } = this.held;
-    return handle === null || this.#busy ? this.refuse() : handle;
+  own(): Pointer {
+    const { handle, busy } = this.held;
+    return handle === null || busy ? this.refuse() : handle;
   }
 
   private refuse(): never {
-    const [errno, why] = this.#busy ? [k.EBUSY, "a call of it is awaited"] : [k.EBADF, "it was closed"];
+    const [errno, why] = this.held.busy ? [k.EBUSY, "a call of it is awaited"] : [k.EBADF, "it was closed"];
     throw new KrepisError(errno, this.constructor.name, why);
   }
 
   /** @internal A call that waits, in another thread. */
-  protected async later(what: What, count: number, at: k.Int64): Promise<[err: number, buffer: number]> {
+  protected async later(what: What, count: number, at: k.Int64): Promise<[result: number, ...back: number[]]> {
     const handle = this.own();
     this.settle();
-    this.#busy = true;
+    this.held.busy = true;
     try {
       return await runtime.later(what, handle, count, at);
     } finally {
-      this.#busy = false;
+      this.held.busy = false;
       if (this.closed) native.krepis_detach(handle);
     }
   }

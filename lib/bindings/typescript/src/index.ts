@@ -25,6 +25,7 @@ export { type Plugin, type PluginOptions, spawnPlugin } from "./plugin.js";
 export { Buffer, Producer, Room } from "./producer.js";
 export { type Backpressure, type ChannelOptions, type Counters, type Geometry, type Kind, type Status } from "./status.js";
 export { TripleConsumer, TripleProducer, Value } from "./triple.js";
+export { type Ready, WaitSet } from "./waitset.js";
 export { version } from "./version.js";
 export { type Accessor, Typed, View } from "./view.js";
 

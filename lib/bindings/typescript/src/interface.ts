@@ -11,7 +11,11 @@ export const READY = 0;
 export const PEER = 1;
 export const DRAINED = 2;
 export const ACQUIRED = 3;
-export type What = typeof READY | typeof PEER | typeof DRAINED | typeof ACQUIRED;
+export const MEMBERS = 4;
+export type What = typeof READY | typeof PEER | typeof DRAINED | typeof ACQUIRED | typeof MEMBERS;
+
+/** How many a wait set tells at once. */
+export const READY_MAX = 64;
 
 export interface Runtime {
   native: Native<Pointer>;
@@ -32,8 +36,11 @@ export interface Runtime {
   text(pointer: Pointer): string;
   /** CLOCK_MONOTONIC, nanoseconds. */
   now(): number;
-  /** One call that waits, in another thread: its result, and where the buffer is. */
-  later(what: What, endpoint: Pointer, count: number, deadline: Int64): Promise<[err: number, buffer: number]>;
+  /**
+   * One call that waits, in another thread. Its result, and what came back: of ACQUIRED the buffer, of MEMBERS data
+   * and err of each that is ready, READY_MAX at most.
+   */
+  later(what: What, handle: Pointer, count: number, deadline: Int64): Promise<[result: number, ...back: number[]]>;
 }
 
 /** ArrayBuffer of ECMAScript 2024: transfer() gives its bytes to another one, and copies nothing. */

@@ -125,7 +125,7 @@ export class Producer extends Endpoint {
     const [err, buffer] = await this.later(ACQUIRED, 0, deadline(timeoutMs));
     check(err, "acquired");
     this.own();
-    return this.#buffer(buffer);
+    return this.#buffer(buffer!);
   }
 
   #buffer(at: number): Buffer {

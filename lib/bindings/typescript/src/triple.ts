@@ -67,7 +67,8 @@ export class TripleConsumer extends Endpoint implements AsyncIterable<Value> {
     super(channel, k.KREPIS_CONSUMER, options);
   }
 
-  protected override settle(): void {
+  /** @internal */
+  override settle(): void {
     this.#value?.end();
     this.#value = null;
   }

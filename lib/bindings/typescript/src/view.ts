@@ -11,6 +11,8 @@ import { native, runtime } from "./runtime.js";
  * the memory that somebody may still look at.
  */
 export class Held {
+  /** A call waits in another thread, and nothing else may be called. */
+  busy = false;
   /** The views that have been looked at: a list. A Set takes longer. */
   first: View | null = null;
   /** By their addresses: ArrayBuffers that nobody has, of memory that comes again. */
