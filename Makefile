@@ -25,7 +25,7 @@ CC	?= gcc
 CXX	?= g++
 CFLAGS	?= -O2 -g
 WARN	:= -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Werror
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DKREPIS_VERSION='"$(VERSION)"' -Iinclude -Iinclude/uapi
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Iinclude/uapi
 LIBFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -Ilib
 
 SANITIZE_asan	  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -78,11 +78,11 @@ lib: $(OUT)/libkrepis.a $(OUT)/libkrepis.so $(if $(HAVE_PROTOBUF),$(OUT)/libkrep
 	$(if $(HAVE_SANDBOX),$(OUT)/libkrepis-sandbox.a)
 tool: $(OUT)/krepis
 
-$(OUT)/lib/%.o: lib/%.c VERSION
+$(OUT)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBFLAGS) $(SANITIZE) -MMD -MP -c $< -o $@
 
-$(OUT)/tools/%.o: tools/%.c VERSION
+$(OUT)/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARN) $(SANITIZE) -MMD -MP -c $< -o $@
 
@@ -132,7 +132,7 @@ kmod:
 			"or say where they are: make kmod KDIR=..." >&2; exit 1; }
 	@mkdir -p $(KOUT)
 	@cp -Rpu Kbuild kmod include $(KOUT)/
-	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) KREPIS_VERSION=$(VERSION) modules
+	$(MAKE) -C $(KDIR) M=$(abspath $(KOUT)) KREPIS=$(abspath $(KOUT)) modules
 
 # The public headers, as other languages call them: a file in each one's directory.
 NATIVE	 := $(addprefix build/bindings/,json/native.json node/krepis_node.c python/_native.py \
@@ -274,7 +274,7 @@ install: all
 	install -m 644 include/krepis/krepis.h include/krepis/packet.h include/krepis/protobuf.h \
 		include/krepis/waitset.h include/krepis/uring.h include/krepis/batch.h \
 		include/krepis/ring.h include/krepis/atomic.h include/krepis/annotate.h \
-		include/krepis/krepis.hpp $(DESTDIR)$(PREFIX)/include/krepis/
+		include/krepis/version.h include/krepis/krepis.hpp $(DESTDIR)$(PREFIX)/include/krepis/
 	install -m 644 include/uapi/linux/krepis.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(OUT)/libkrepis.a $(DESTDIR)$(LIBDIR)/
 	$(if $(HAVE_PROTOBUF),install -m 644 $(OUT)/libkrepis-protobuf.a $(DESTDIR)$(LIBDIR)/)

@@ -2,10 +2,6 @@
 #include <string.h>
 #include "internal.h"
 
-#ifndef KREPIS_VERSION
-#error "KREPIS_VERSION comes from the file VERSION"
-#endif
-
 KREPIS_API const char *krepis_version(void)
 {
 	return KREPIS_VERSION;

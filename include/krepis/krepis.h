@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <time.h>
 #include <krepis/annotate.h>
+#include <krepis/version.h>
 #include <linux/krepis.h>
 
 #ifdef __cplusplus
@@ -734,7 +735,7 @@ KREPIS_API int krepis_fault_explain(KREPIS_BORROWED const void *address,
  */
 KREPIS_API KREPIS_BORROWED const char *krepis_strerror(int err);
 
-/** krepis_version - the library's version, as in the file VERSION */
+/** krepis_version - the library's version; KREPIS_VERSION is that of its headers */
 KREPIS_API KREPIS_BORROWED const char *krepis_version(void);
 
 #ifdef __cplusplus

@@ -22,8 +22,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -76,6 +78,17 @@ private:
 	}
 };
 
+/* This program was compiled with headers of another version than the library has. */
+class VersionError : public std::runtime_error {
+public:
+	explicit VersionError(const char *library)
+		: std::runtime_error(std::string("libkrepis is ") + library +
+				     ", and this program was made with " KREPIS_VERSION ": the " +
+				     (strverscmp(library, KREPIS_VERSION) < 0 ?
+				      "library is older. Install libkrepis " KREPIS_VERSION :
+				      "program is older. Compile it anew")) {}
+};
+
 /* Return: @result, if it is no error. */
 inline int check(int result)
 {
@@ -83,6 +96,16 @@ inline int check(int result)
 		throw Error(result);
 	return result;
 }
+
+namespace detail {
+
+inline void must_be_ours(const char *library)
+{
+	if (std::strcmp(library, KREPIS_VERSION))
+		throw VersionError(library);
+}
+
+} // namespace detail
 
 /* Absolute: made of how long from now, for ever if nothing is said. */
 class Deadline {
@@ -122,22 +145,23 @@ public:
 	static Channel open(const char *path, std::uint32_t layout_id = 0)
 	{
 		Channel c;
-		c.opened(krepis_channel_open(path, layout_id, &c.handle_), layout_id,
-			 [&] { return krepis_channel_open(path, 0, &c.handle_); });
+		check(krepis_channel_open(path, 0, &c.handle_));
+		c.must_have(layout_id);
 		return c;
 	}
 	/* @fd stays the caller's. */
 	static Channel open(int fd, std::uint32_t layout_id = 0)
 	{
 		Channel c;
-		c.opened(krepis_channel_open_fd(fd, layout_id, &c.handle_), layout_id,
-			 [&] { return krepis_channel_open_fd(fd, 0, &c.handle_); });
+		check(krepis_channel_open_fd(fd, 0, &c.handle_));
+		c.must_have(layout_id);
 		return c;
 	}
 	static Channel receive(int socket, std::uint32_t layout_id = 0)
 	{
 		Channel c;
-		check(krepis_channel_receive(socket, layout_id, &c.handle_));
+		check(krepis_channel_receive(socket, 0, &c.handle_));
+		c.must_have(layout_id);
 		return c;
 	}
 	Channel(Channel &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
@@ -160,14 +184,14 @@ public:
 	krepis_channel *get() const noexcept { return handle_; }
 
 private:
-	Channel() noexcept = default;
-	/* @again opens it whatever its layout is, to tell which. */
-	template <class Again>
-	void opened(int result, std::uint32_t ours, Again &&again)
+	Channel() { detail::must_be_ours(krepis_version()); }
+	/* The library looks as well; but who it refuses has no channel to ask for its layout. */
+	void must_have(std::uint32_t ours) const
 	{
-		if (result == -EPROTO && !again())
-			throw LayoutError(query().geometry.layout_id, ours);
-		check(result);
+		std::uint32_t theirs = ours ? query().geometry.layout_id : 0;
+
+		if (theirs && theirs != ours)
+			throw LayoutError(theirs, ours);
 	}
 	krepis_channel *handle_ = nullptr;
 };

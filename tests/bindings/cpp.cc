@@ -205,6 +205,24 @@ static void the_end_is_told()
 	t.join();
 }
 
+static std::string of_version(const char *library)
+{
+	try {
+		krepis::detail::must_be_ours(library);
+		return "";
+	} catch (const krepis::VersionError &e) {
+		return e.what();
+	}
+}
+
+static void another_version_is_refused()
+{
+	check(of_version(krepis_version()).empty(), "the_same_version_is_not_refused");
+	check(of_version("0.0.9").find("libkrepis is 0.0.9") == 0 &&
+	      of_version("0.0.9").find("library is older") != std::string::npos, "an_older_library_is_refused");
+	check(of_version("0.10.0").find("program is older") != std::string::npos, "a_newer_library_is_refused");
+}
+
 static void another_layout_is_refused()
 {
 	auto channel = make();
@@ -214,8 +232,15 @@ static void another_layout_is_refused()
 	      "another_layout_is_refused");
 	krepis::check(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
 	channel.pass(s[0]);
+	channel.pass(s[0]);
 	auto same = krepis::Channel::receive(s[1], messages::layout_id);
 	check(same.query().geometry.layout_id == messages::layout_id, "the_same_layout_is_not");
+	try {
+		krepis::Channel::receive(s[1], messages::layout_id ^ 1);
+		check(false, "both_layouts_are_named");
+	} catch (const krepis::LayoutError &e) {
+		check(e.theirs == messages::layout_id && e.ours == (messages::layout_id ^ 1), "both_layouts_are_named");
+	}
 	close(s[0]);
 	close(s[1]);
 }
@@ -277,6 +302,7 @@ int main()
 	packets_have_their_types();
 	what_is_not_now_is_no_error();
 	the_end_is_told();
+	another_version_is_refused();
 	another_layout_is_refused();
 	the_latest_value_is_read();
 	between_processes();
