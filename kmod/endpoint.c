@@ -422,6 +422,7 @@ void krepis_query(struct file *file, struct krepis_info_query *q)
 	struct krepis_channel *ch = krepis_channel_of(file_inode(file));
 	unsigned int i;
 
+	q->abi = KREPIS_ABI_VERSION;
 	q->geometry = ch->geometry;
 	q->channel_bytes = ch->layout.size;
 	q->live = READ_ONCE(ch->info->live);

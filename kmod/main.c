@@ -4,6 +4,7 @@
  * endpoint: it cannot go while anybody uses it.
  */
 #include <linux/module.h>
+#include <krepis/version.h>
 #include "internal.h"
 
 #define CREATE_TRACE_POINTS

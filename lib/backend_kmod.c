@@ -42,17 +42,23 @@ static int command(int fd, unsigned long cmd, void *args)
 	return rc < 0 ? -errno : rc;
 }
 
+/* Also whether the module has our layout: nothing in the memory is looked at before. */
+static int query(int fd, struct krepis_info_query *q)
+{
+	int err;
+
+	*q = (struct krepis_info_query){ .size = sizeof(*q) };
+	err = command(fd, KREPIS_IOC_QUERY, q);
+	return !err && q->abi != KREPIS_ABI_VERSION ? -EPROTONOSUPPORT : err;
+}
+
 static int kmod_format(int fd, const struct krepis_geometry *g)
 {
 	struct krepis_setup setup = { .size = sizeof(setup), .geometry = *g };
+	struct krepis_info_query q;
+	int err = command(fd, KREPIS_IOC_SETUP, &setup);
 
-	return command(fd, KREPIS_IOC_SETUP, &setup);
-}
-
-static int query(int fd, struct krepis_info_query *q)
-{
-	*q = (struct krepis_info_query){ .size = sizeof(*q) };
-	return command(fd, KREPIS_IOC_QUERY, q);
+	return err ? err : query(fd, &q);
 }
 
 static int kmod_probe(int fd, struct krepis_geometry *g)

@@ -18,7 +18,7 @@ static const struct {
 	{ ESHUTDOWN, "the endpoint was shut down" },
 	{ EPROTO, "the other side does not speak this protocol, or the message layouts differ" },
 	{ EMEDIUMTYPE, "not a krepis channel, or damaged" },
-	{ EPROTONOSUPPORT, "a channel of another ABI version or page size" },
+	{ EPROTONOSUPPORT, "a channel or a module of another ABI version (krepis doctor compares them), or of another page size" },
 	{ EUSERS, "all consumer slots are taken" },
 	{ EBUSY, "there is a producer already, or a message was begun and not committed" },
 	{ ESTALE, "the handle names an earlier life of the buffer" },

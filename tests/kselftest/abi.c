@@ -439,7 +439,8 @@ TEST(query_writes_what_it_knows_and_no_more)
 	EXPECT_EQ(krepis_layout(&g).size, a.q.channel_bytes);
 	EXPECT_EQ(0, a.q.live | a.q.producer | a.q.epoch | a.q.deaths | a.q.producer_deaths);
 	EXPECT_EQ(0, a.q.role | a.q.slot | a.q.rights);
-	EXPECT_EQ(0, a.q.reserved[0] | a.q.reserved[1] | a.more[0] | a.more[1]);
+	EXPECT_EQ(KREPIS_ABI_VERSION, a.q.abi);
+	EXPECT_EQ(0, a.q.reserved[0] | a.q.reserved[1] | a.q.reserved[2] | a.more[0] | a.more[1]);
 }
 
 TEST(query_into_memory_that_is_read_only_is_a_fault)

@@ -133,6 +133,15 @@ exits ls_of_a_directory 0 ls "$KREPIS_DIR"
 exits ls_of_no_directory_is_not_found 3 ls "$work/nowhere"
 exits recv_of_no_channel_is_not_found 3 recv text
 check recv_of_no_channel_says_so says 'not a krepis channel'
+if [ ! $kmod ]; then
+	run create other
+	for abi in 1:older 9:newer; do
+		printf "\\x${abi%:*}" | dd of="$KREPIS_DIR/other" bs=1 seek=8 conv=notrunc status=none
+		exits "recv_of_${abi#*:}_abi_fails" 1 recv other
+		check "recv_of_${abi#*:}_abi_says_which_side_is_older" says "ABI ${abi%:*} .* ${abi#*:} krepis made it. .*krepis rm other"
+	done
+	run rm other
+fi
 exits rm_leaves_other_files_alone 3 rm text
 check other_file_is_still_there [ -f "$KREPIS_DIR/text" ]
 rm -f "$KREPIS_DIR/text" "$KREPIS_DIR/fifo"
@@ -440,6 +449,17 @@ module='no kernel module yet' backend=shm
 check doctor_knows_whether_the_module_is_there grep -q "kmod .*$module" "$out"
 check doctor_names_the_backend_of_the_directory grep -q "^Backend: $backend " "$out"
 before=$status
+# In the virtual machine, where /sys is nobody's.
+if [ $kmod ]; then
+	for version in 0.0.9:module 9.0.0:library; do
+		echo ${version%:*} >"$work/version"
+		mount --bind "$work/version" /sys/module/krepis/version
+		run doctor
+		umount /sys/module/krepis/version
+		check "doctor_says_that_the_${version#*:}_is_older" \
+			eval "[ $status -eq 3 ] && grep -q 'kmod .*krepis ${version%:*},.*the ${version#*:} is older' '$out'"
+	done
+fi
 run doctor --json
 check doctor_json_is_json is_json "$out"
 check doctor_json_agrees [ $status -eq $before ]

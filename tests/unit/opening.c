@@ -4,11 +4,13 @@
  */
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -332,6 +334,45 @@ static void querying_a_resized_file_is_refused(void **state)
 	assert_ok(krepis_unlink("resized"));
 }
 
+/* What the module is made to say of itself; 0: the truth. */
+static uint32_t told_abi;
+
+/* The library's calls come here. */
+int ioctl(int fd, unsigned long cmd, ...)
+{
+	va_list args;
+	void *arg;
+	long rc;
+
+	va_start(args, cmd);
+	arg = va_arg(args, void *);
+	va_end(args);
+	rc = syscall(SYS_ioctl, fd, cmd, arg);
+	if (!rc && cmd == KREPIS_IOC_QUERY && told_abi)
+		((struct krepis_info_query *)arg)->abi = told_abi;
+	return (int)rc;
+}
+
+static void a_module_of_another_version_is_refused(void **state)
+{
+	struct krepis_channel *channel;
+	struct krepis_endpoint *none;
+
+	(void)state;
+	if (!on_kmod())
+		skip();
+	channel = create("made");
+	for (told_abi = KREPIS_ABI_VERSION - 1; told_abi <= KREPIS_ABI_VERSION + 1; told_abi += 2) {
+		open_is_refused("made", 0, EPROTONOSUPPORT);
+		create_is_refused("new", EPROTONOSUPPORT);
+		assert_error(krepis_attach(channel, KREPIS_PRODUCER, 0, &none), EPROTONOSUPPORT);
+	}
+	told_abi = 0;
+	krepis_detach(attach(channel, KREPIS_PRODUCER, 0));
+	krepis_channel_close(channel);
+	assert_ok(krepis_unlink("made"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +393,7 @@ int main(void)
 		CLAIM(a_socket_is_refused),
 		CLAIM(a_channel_copied_off_tmpfs_is_refused),
 		CLAIM(attaching_to_a_resized_file_is_refused),
+		CLAIM(a_module_of_another_version_is_refused),
 		CLAIM(querying_a_resized_file_is_refused),
 	};
 

@@ -94,41 +94,60 @@ static bool is_installed(char *found, size_t size, bool *known)
 	return *known || lies(pattern, found, size);
 }
 
-/* Where nothing is installed for this kernel. */
-static void next_build(struct finding *f)
+/* Where none of this version is installed for this kernel; @before: what else is to be typed. */
+static void next_build(struct finding *f, const char *before)
 {
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/usr/src/krepis-%s/dkms.conf", krepis_version());
 	if (!access(path, F_OK))
-		NEXT(f, "sudo dkms install krepis/%s && sudo modprobe krepis", krepis_version());
+		NEXT(f, "%ssudo dkms install krepis/%s && sudo modprobe krepis", before, krepis_version());
 	else
-		NEXT(f, "sudo make install-kmod && sudo depmod && sudo modprobe krepis");
+		NEXT(f, "%ssudo make install-kmod && sudo depmod && sudo modprobe krepis", before);
+}
+
+/* The one that is loaded, if it is of this version. */
+static void check_loaded(struct finding *f)
+{
+	char version[64];
+	bool older;
+
+	if (!first_line("/sys/module/krepis/version", version, sizeof(version)))
+		strcpy(version, "of unknown version");
+	if (!strcmp(version, krepis_version())) {
+		SAY(f, OK, "the module is loaded: krepis %s", version);
+		return;
+	}
+	older = strverscmp(version, krepis_version()) < 0;
+	SAY(f, MISSING, "the module is loaded, but it is krepis %s, and this is krepis %s: the %s is older", version,
+	    krepis_version(), older ? "module" : "library");
+	if (older)
+		next_build(f, "sudo umount -at krepis && sudo modprobe -r krepis && ");
+	else
+		NEXT(f, "sudo make install, in the sources of krepis %s", version);
 }
 
 void doctor_kmod(struct finding *f)
 {
 	static const char gain[] = "With it death is told by the kernel alone, and nobody can truncate a channel";
-	char found[PATH_SIZE], version[64];
+	char found[PATH_SIZE];
 	struct utsname u;
 	bool known;
 
 	uname(&u);
 	if (is_loaded()) {
-		if (!first_line("/sys/module/krepis/version", version, sizeof(version)))
-			strcpy(version, "of unknown version");
-		SAY(f, OK, "the module is loaded: krepis %s", version);
+		check_loaded(f);
 	} else if (is_installed(found, sizeof(found), &known)) {
 		SAY(f, MISSING, "no kernel module yet: %.200s is there, but not loaded. %s", found, gain);
 		NEXT(f, known ? "sudo modprobe krepis" : "sudo depmod && sudo modprobe krepis");
 	} else if (lies("/lib/modules/*/" MODULE_PLACES, found, sizeof(found))) {
 		SAY(f, MISSING, "no kernel module yet: %.200s is another kernel's, and Linux %.60s is running. %s",
 		    found, u.release, gain);
-		next_build(f);
+		next_build(f, "");
 	} else {
 		SAY(f, MISSING, "no kernel module yet: none is installed under /lib/modules/%.60s. %s",
 		    u.release, gain);
-		next_build(f);
+		next_build(f, "");
 	}
 }
 

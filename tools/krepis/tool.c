@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Options, numbers, and messages that say what happened, why, and what to type next. */
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include "tool.h"
 
 int64_t tool_now(void)
@@ -195,8 +198,6 @@ static const char *advice(const char *verb, int err)
 		return "Look at it with: krepis ls. Remove it with: krepis rm %s";
 	case EMEDIUMTYPE:
 		return "See what is a channel with: krepis ls";
-	case EPROTONOSUPPORT:
-		return "Remove it with: krepis rm %s, and make it again with this version";
 	case EBUSY:
 		return "Each producer has a channel of its own; see who is there with: krepis ls";
 	case EUSERS:
@@ -215,6 +216,26 @@ static const char *advice(const char *verb, int err)
 	default:
 		return NULL;
 	}
+}
+
+/* Of another ABI: which side is older, and what to type next. */
+static void tell_abi(const char *path, const char *name)
+{
+	struct krepis_info_query q = { .size = sizeof(q) };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct krepis_info info;
+
+	if (fd >= 0 && !ioctl(fd, KREPIS_IOC_QUERY, &q) && q.abi != KREPIS_ABI_VERSION)
+		fprintf(stderr, "the module has ABI %u and this krepis has %u: the %s is older. See: krepis doctor",
+			q.abi, KREPIS_ABI_VERSION, q.abi < KREPIS_ABI_VERSION ? "module" : "command");
+	else if (fd >= 0 && pread(fd, &info, sizeof(info), 0) == sizeof(info) && info.abi != KREPIS_ABI_VERSION)
+		fprintf(stderr, "it has ABI %u and this krepis has %u: %s krepis made it. "
+			"Remove it with: krepis rm %s, and make it again", info.abi, KREPIS_ABI_VERSION,
+			info.abi < KREPIS_ABI_VERSION ? "an older" : "a newer", name);
+	else
+		fputs(krepis_strerror(-EPROTONOSUPPORT), stderr);
+	if (fd >= 0)
+		close(fd);
 }
 
 /**
@@ -244,6 +265,8 @@ int tool_channel_error(const char *verb, const char *name, int err)
 	}
 	if (err == -EMEDIUMTYPE)
 		fprintf(stderr, "%s is not a krepis channel", path);
+	else if (err == -EPROTONOSUPPORT)
+		tell_abi(path, name);
 	else
 		fprintf(stderr, "%s", krepis_strerror(err));
 	if (next) {

@@ -383,6 +383,7 @@ struct krepis_setup {
  * @role:	out: of an endpoint, enum krepis_role; else 0
  * @slot:	out: of a consumer's endpoint: its number
  * @rights:	out: of an endpoint, KREPIS_RIGHT_*
+ * @abi:	out: KREPIS_ABI_VERSION of the module
  * @reserved:	out: 0
  * @counters:	out: of the producer, then of each consumer; written by their owners
  */
@@ -399,7 +400,8 @@ struct krepis_info_query {
 	__u32 role;
 	__u32 slot;
 	__u32 rights;
-	__u64 reserved[2];
+	__u32 abi;
+	__u32 reserved[3];
 	struct krepis_counters counters[1 + KREPIS_MAX_CONSUMERS];
 };
 
