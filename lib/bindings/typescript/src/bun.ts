@@ -37,7 +37,10 @@ function start(path: string): Runtime {
     pointer: (address) => address as unknown as Pointer,
     address: (pointer) => (pointer === null ? 0 : number(pointer)),
     memory: (address, length) => toArrayBuffer(address, 0, length),
-    detach: (buffer) => (buffer as Transferable).transfer(),
+    detach(buffer) {
+      (buffer as Transferable).transfer(0);
+    },
+    renew: (buffer) => (buffer as Transferable).transfer(),
     text,
     now() {
       (symbols as unknown as Clock).clock_gettime(1, clock);

@@ -43,9 +43,13 @@ export class Message extends Typed implements Disposable {
   /** @internal */
   constructor(held: Held, slot: Slot, free: Slot[]) {
     super(held, slot.data, slot.length, slot.type, slot.flags);
-    this.inBuffer = this.lasting = slot.inBuffer;
+    this.inBuffer = slot.inBuffer;
     this.slot = slot;
     this.free = free;
+  }
+
+  protected override get recurs(): boolean {
+    return this.inBuffer;
   }
 
   /** Grows from message to message. */

@@ -73,7 +73,9 @@ function start(path: string): Runtime {
     pointer: (address) => Deno.UnsafePointer.create(BigInt(address))!,
     address: (pointer) => Number(Deno.UnsafePointer.value(pointer)),
     memory: (address, n) => Deno.UnsafePointerView.getArrayBuffer(base, n, address - origin),
-    detach: (buffer) => (buffer as Transferable).transfer(),
+    detach(buffer) {
+      (buffer as Transferable).transfer(0);
+    },
     text: (pointer) => Deno.UnsafePointerView.getCString(pointer),
     now() {
       waits.clock_gettime(1, clock);

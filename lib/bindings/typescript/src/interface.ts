@@ -28,11 +28,10 @@ export interface Runtime {
   address(pointer: Pointer | null): number;
   /** Foreign memory; no copy. */
   memory(address: number, length: number): ArrayBuffer;
-  /**
-   * The end of what memory() made: it has no bytes from now on, nor has a view of it. They are another ArrayBuffer's,
-   * which is much quicker than memory(); null: the runtime cannot do that.
-   */
-  detach(buffer: ArrayBuffer): ArrayBuffer | null;
+  /** The end of what memory() made: it has no bytes from now on, nor has a view of it. */
+  detach(buffer: ArrayBuffer): void;
+  /** The same, and they are another ArrayBuffer's, where that takes less time than memory() next time. */
+  renew?(buffer: ArrayBuffer): ArrayBuffer;
   text(pointer: Pointer): string;
   /** CLOCK_MONOTONIC, nanoseconds. */
   now(): number;
@@ -44,7 +43,7 @@ export interface Runtime {
 }
 
 /** ArrayBuffer of ECMAScript 2024: transfer() gives its bytes to another one, and copies nothing. */
-export type Transferable = ArrayBuffer & { transfer(): ArrayBuffer };
+export type Transferable = ArrayBuffer & { transfer(length?: number): ArrayBuffer };
 
 /** What each of deno.ts, bun.ts and node.ts has. */
 export interface Loader {

@@ -17,11 +17,9 @@ export function open(path: string): { version: string; start(): Runtime } {
     pointer: (address) => address as unknown as Pointer,
     address: (pointer) => pointer as unknown as number,
     memory: native.memory,
-    detach(buffer) {
-      if ("transfer" in buffer) return (buffer as Transferable).transfer();
-      native.detach(buffer); // Node 20
-      return null;
-    },
+    detach: native.detach,
+    // Node 22 and newer.
+    ...("transfer" in ArrayBuffer.prototype && { renew: (buffer: ArrayBuffer) => (buffer as Transferable).transfer() }),
     text: native.text,
     now: () => Number(process.hrtime.bigint()),
     later: laterBy(() => native),

@@ -17,6 +17,12 @@ export class Room extends View {
   }
 }
 
+class RingRoom extends Room {
+  protected override get recurs(): boolean {
+    return false;
+  }
+}
+
 /** Of the pool, and the producer's until it is published. If it is not, it goes back. */
 export class Buffer extends Room implements Disposable {
   /** @internal */
@@ -87,8 +93,7 @@ export class Producer extends Endpoint {
     u16(type, "type");
     const size = runtime.size(whole(length, 0xffffffff, "length"));
     check(native.krepis_send_begin(handle, size, out, deadline(timeoutMs)), "emplace");
-    const room = new Room(this.held, address(outWords), length);
-    room.lasting = false;
+    const room = new RingRoom(this.held, address(outWords), length);
     try {
       fill(room);
     } catch (e) {

@@ -52,8 +52,6 @@ export abstract class View {
   private before: View | null = null;
   private behind: View | null = null;
   protected ended = false;
-  /** @internal Whether the same address comes again and again, as that of a buffer does. */
-  lasting = true;
 
   /** @internal */
   constructor(
@@ -61,6 +59,11 @@ export abstract class View {
     private readonly address: number,
     private readonly size: number,
   ) {}
+
+  /** Whether the same address comes again and again, as that of a buffer does. */
+  protected get recurs(): boolean {
+    return true;
+  }
 
   /** Bytes. */
   get length(): number {
@@ -89,7 +92,7 @@ export abstract class View {
   }
 
   private open(): ArrayBuffer {
-    const spare = this.lasting && this.held.spare.get(this.address);
+    const spare = this.recurs && this.held.spare.get(this.address);
     let data;
     if (spare && spare.byteLength === this.size) {
       this.held.spare.delete(this.address);
@@ -125,8 +128,8 @@ export abstract class View {
     if (behind) behind.before = before;
     this.before = this.behind = null;
     if (this.data_!.byteLength) {
-      const spare = runtime.detach(this.data_!);
-      if (spare && this.lasting) this.held.spare.set(this.address, spare);
+      if (this.recurs && runtime.renew) this.held.spare.set(this.address, runtime.renew(this.data_!));
+      else runtime.detach(this.data_!);
     }
     this.data_ = this.bytes_ = this.view_ = null;
   }
