@@ -169,29 +169,30 @@ impl Channel {
     pub fn open(path: impl AsRef<Path>, layout: u32) -> Result<Channel> {
         let path = c_path(path.as_ref())?;
         // SAFETY: a text, and where the result goes.
-        let open = |layout| Channel::made(|out| unsafe { krepis_channel_open(path.as_ptr(), layout, out) });
-        open(layout).map_err(|e| explain(e, layout, || open(0)))
+        Channel::made(|out| unsafe { krepis_channel_open(path.as_ptr(), 0, out) })?.of_layout(layout)
     }
 
     /// Opens a channel by a descriptor, which stays the caller's.
     pub fn open_fd(fd: &impl AsRawFd, layout: u32) -> Result<Channel> {
         let fd = fd.as_raw_fd();
         // SAFETY: where the result goes.
-        let open = |layout| Channel::made(|out| unsafe { krepis_channel_open_fd(fd, layout, out) });
-        open(layout).map_err(|e| explain(e, layout, || open(0)))
+        Channel::made(|out| unsafe { krepis_channel_open_fd(fd, 0, out) })?.of_layout(layout)
     }
 
     /// Receives what [`Channel::pass`] sent.
     pub fn receive(socket: &impl AsRawFd, layout: u32) -> Result<Channel> {
         let socket = socket.as_raw_fd();
-        // SAFETY: where the result goes. The number is compared here: what was received is not
-        // there a second time.
-        let channel = Channel::made(|out| unsafe { krepis_channel_receive(socket, 0, out) })?;
-        let theirs = channel.query()?.geometry.layout_id;
-        if layout != 0 && theirs != layout {
-            return Err(Error::LayoutMismatch { theirs, ours: layout });
+        // SAFETY: where the result goes.
+        Channel::made(|out| unsafe { krepis_channel_receive(socket, 0, out) })?.of_layout(layout)
+    }
+
+    /// The library compares as well; but who it refuses has no channel to ask for its layout.
+    fn of_layout(self, ours: u32) -> Result<Channel> {
+        let theirs = if ours == 0 { 0 } else { self.query()?.geometry.layout_id };
+        if theirs == 0 || theirs == ours {
+            return Ok(self);
         }
-        Ok(channel)
+        Err(Error::LayoutMismatch { theirs, ours })
     }
 
     /// Sends the channel over a connected UNIX socket.
@@ -222,17 +223,6 @@ impl Channel {
 
     pub(crate) fn handle(&self) -> *mut KrepisChannel {
         self.0.as_ptr()
-    }
-}
-
-/// EPROTO says that the layouts differ; both are told.
-fn explain(error: Error, ours: u32, open: impl FnOnce() -> Result<Channel>) -> Error {
-    if !error.is_broken() || ours == 0 {
-        return error;
-    }
-    match open().and_then(|channel| channel.query()) {
-        Ok(status) => Error::LayoutMismatch { theirs: status.geometry.layout_id, ours },
-        Err(_) => error,
     }
 }
 

@@ -86,6 +86,11 @@ fn layouts_that_differ_are_both_named() {
     let (a, b) = UnixStream::pair().unwrap();
     Channel::anonymous(&small().layout(Number::LAYOUT)).unwrap().pass(&a).unwrap();
     assert_eq!(Channel::receive(&b, 1).unwrap_err(), expected);
+    // One that has none is unchecked.
+    let none = Channel::anonymous(&small()).unwrap();
+    assert!(Channel::open_fd(&none, 1).is_ok());
+    none.pass(&a).unwrap();
+    assert!(Channel::receive(&b, 1).is_ok());
 }
 
 #[test]
