@@ -139,7 +139,8 @@ struct krepis_channel_options {
  * Errors: -EINVAL an option out of its range, or an unknown flag; -E2BIG beyond
  * the limits above; -EEXIST; -ENOENT, -ENOTDIR, -EACCES the directory;
  * -ENAMETOOLONG; -EOPNOTSUPP the file system is neither tmpfs nor krepis; -ENOSPC it
- * is full; -ENOMEM, on a krepis mount also over RLIMIT_MEMLOCK; -EMFILE.
+ * is full; -ENOMEM, on a krepis mount also over RLIMIT_MEMLOCK; -EMFILE;
+ * -EPROTONOSUPPORT the module has another ABI version.
  */
 KREPIS_API int krepis_channel_create(KREPIS_NULLABLE const char *path,
 				     KREPIS_NULLABLE const struct krepis_channel_options *options,
@@ -152,8 +153,8 @@ KREPIS_API int krepis_channel_create(KREPIS_NULLABLE const char *path,
  * @out:       the channel, to be closed with krepis_channel_close()
  *
  * Errors: -ENOENT, -EACCES, -ENAMETOOLONG; -EMEDIUMTYPE the file is not a
- * channel, or was truncated or grown; -EPROTONOSUPPORT it has another ABI
- * version; -EPROTO @layout_id is not the channel's; -ENOMEM; -EMFILE.
+ * channel, or was truncated or grown; -EPROTONOSUPPORT it, or the module, has
+ * another ABI version; -EPROTO @layout_id is not the channel's; -ENOMEM; -EMFILE.
  */
 KREPIS_API int krepis_channel_open(const char *path, uint32_t layout_id,
 				   KREPIS_OWNED(krepis_channel_close) struct krepis_channel **out);
