@@ -106,13 +106,15 @@ build/tests/bindings/peer.js: $(TS_TESTS) tests/bindings/typescript/tests.tsconf
 
 typescript: lib tool build/tests/bindings/peer.js build/tests/bindings/peer_c
 
+JOBS := -j$(shell nproc)
+
 check:
 	tools/deps test
-	$(MAKE) -s all tests bindings kselftest sandboxtest
+	$(MAKE) -s $(JOBS) all tests bindings kselftest sandboxtest
 	if [ -e $(NPM_DIR)/package-lock.json ]; then $(MAKE) -s typescript; fi
-	$(MAKE) -s tests VARIANT=asan CFLAGS="-O1 -g"
-	$(MAKE) -s unit VARIANT=tsan CFLAGS="-O1 -g"
-	$(MAKE) -s unit VARIANT=valgrind CFLAGS="-O1 -g"
+	$(MAKE) -s $(JOBS) tests VARIANT=asan CFLAGS="-O1 -g"
+	$(MAKE) -s $(JOBS) unit VARIANT=tsan CFLAGS="-O1 -g"
+	$(MAKE) -s $(JOBS) unit VARIANT=valgrind CFLAGS="-O1 -g"
 	tests/check
 
 # The same tests in a machine with a kernel that watches itself, built here once.
