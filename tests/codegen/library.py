@@ -26,6 +26,7 @@ LEFT_OUT = {
     "packet.h": "a macro: krepis-codegen makes packets of messages",
     "krepis.hpp": "C++",
     "annotate.h": "no functions",
+    "version.h": "no functions",
     "atomic.h": "inline functions of the library and of the module",
     "geometry.h": "inline functions of the library and of the module",
     "ownership.h": "inline functions of the library and of the module",
