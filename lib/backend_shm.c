@@ -362,7 +362,7 @@ static bool somebody_is_leaving(const struct krepis_endpoint *ep)
 		const struct krepis_link *link = ep->role == KREPIS_PRODUCER ?
 						 &ep->producer->link[i] : &krepis_peer(ep, i)->link;
 
-		if (!krepis_link_alive(krepis_load_acquire(&link->word)))
+		if (!krepis_link_alive(krepis_read(&link->word)))
 			return true;
 	}
 	return false;

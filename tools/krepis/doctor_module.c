@@ -113,7 +113,7 @@ static void check_loaded(struct finding *f)
 	bool older;
 
 	if (!first_line("/sys/module/krepis/version", version, sizeof(version)))
-		strcpy(version, "0 or so");
+		strcpy(version, "0");	/* from before it told */
 	if (!strcmp(version, krepis_version())) {
 		SAY(f, OK, "the module is loaded: krepis %s", version);
 		return;

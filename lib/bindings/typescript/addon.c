@@ -17,7 +17,7 @@ static napi_value js_later(napi_env env, napi_callback_info info);
 
 enum what { READY, PEER, DRAINED, ACQUIRED, MEMBERS, WHATS };
 
-#define READY_MAX	64
+#define READY_MAX	64	/* as in interface.ts */
 #define BACK_MAX	(2 * READY_MAX)
 
 struct later {

@@ -591,6 +591,13 @@ async function sets(): Promise<void> {
   const alone = a.consumer.ready(20).catch(() => {});
   refused(KrepisError, "EBUSY", () => set.wait(), "a set does not wait for who is awaited");
   await alone;
+  const leaver = new Consumer(a.channel);
+  set.add(leaver, "leaver");
+  const leaving = leaver.ready(20000).catch(() => {});
+  leaver.close();
+  refused(KrepisError, "EBUSY", () => set.wait(10), "... nor beside one that is just leaving");
+  await leaving;
+  refused(TimedOut, "ETIMEDOUT", () => set.wait(10), "... but when it has left");
 
   // Who leaves.
   b.producer.close();

@@ -72,7 +72,7 @@ export class WaitSet<T = unknown> implements Disposable {
     return this.#told(...this.#look(at));
   }
 
-  /** The same, and the event loop goes on. Nothing else can be called on the set and its endpoints meanwhile but close(). */
+  /** The same, and the event loop goes on. Nothing else can be called on the set and its endpoints meanwhile but close() and interrupt(). */
   async ready(timeoutMs = Infinity): Promise<Ready<T>[]> {
     const until = deadline(timeoutMs);
     this.#own();
@@ -133,7 +133,8 @@ export class WaitSet<T = unknown> implements Disposable {
   /** Before a wait: who was closed has left, and what came inline ends. */
   #settle(): void {
     for (const [key, { endpoint }] of this.#members) {
-      if (endpoint.closed) this.#members.delete(key);
+      // Closed while it is awaited by itself: it is still in there.
+      if (endpoint.closed && !endpoint.held.busy) this.#members.delete(key);
       else {
         endpoint.own();
         endpoint.settle();
