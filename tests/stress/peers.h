@@ -104,6 +104,9 @@ static void attach(struct self *s)
 	s->known = false;
 	s->lost = 0;
 	store(&shutdown_ep, ep);
+	/* A signal that came before this has found no endpoint. */
+	if (stopping(s))
+		krepis_shutdown(ep);
 	progress(s);
 }
 
