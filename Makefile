@@ -254,6 +254,12 @@ define install-python
 	install -m 644 $(PYTHON_OUT) $(DESTDIR)$(PREFIX)/lib/python3/dist-packages/krepis/
 endef
 
+define install-zig
+	$(MAKE) -s build/bindings/zig/native.zig
+	install -d $(DESTDIR)$(PREFIX)/share/krepis/zig
+	install -m 644 build/bindings/zig/native.zig $(DESTDIR)$(PREFIX)/share/krepis/zig/krepis.zig
+endef
+
 # If it was made.
 define install-typescript
 d=$(DESTDIR)$(PREFIX)/share/krepis/typescript; \
@@ -288,9 +294,10 @@ install: all
 			$$f >$(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$f .in); \
 	done
 	$(if $(HAVE_CODEGEN),$(install-crate))
+	$(if $(HAVE_CODEGEN),$(install-zig))
 	install -m 644 Documentation/man/krepis.1 Documentation/man/krepis-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(if $(HAVE_SANDBOX),$(install-containers))
-	$(if $(HAVE_CODEGEN),$(install-python),@echo "krepis: without python3-clang-14 there is nothing for Python, Rust and TypeScript")
+	$(if $(HAVE_CODEGEN),$(install-python),@echo "krepis: without python3-clang-14 there is nothing for Python, Rust, TypeScript and Zig")
 	$(if $(wildcard $(TS_ADDON)),$(install-typescript))
 
 install-kmod: kmod

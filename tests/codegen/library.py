@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tap import CODEGEN, INCLUDE, ROOT, check, codegen, compiles, find, skip
+from tap import CODEGEN, INCLUDE, ROOT, ZIG_USES_ALL, check, codegen, compiles, find, skip
 
 HEADERS = [ROOT / "include/krepis" / name for name in ("krepis.h", "waitset.h", "batch.h")]
 BUILD = ROOT / "build"
@@ -288,12 +288,16 @@ def typescript_works(work: Path, text: str) -> None:
 
 
 def zig_works(work: Path, text: str) -> None:
-    if shutil.which("zig"):
-        (work / "native.zig").write_text(text + "\ntest {\n    @setEvalBranchQuota(10000);\n"
-                                         '    @import("std").testing.refAllDecls(@This());\n}\n')
-        compiles("zig_of_the_library_compiles", "zig", "test", "-lc", f"-L{BUILD}", "-lkrepis", work / "native.zig")
-    else:
+    """All of it compiles, and links. A program that uses it: tests/install."""
+    zig = find("zig")
+    if not zig:
         skip("zig_of_the_library_compiles", "no zig here")
+        return
+    source = work / "native.zig"
+    source.write_text(text)
+    compiles("zig_of_the_library_has_zigs_format", zig, "fmt", "--check", source)
+    source.write_text(text + ZIG_USES_ALL)
+    compiles("zig_of_the_library_compiles", zig, "test", "-lc", f"-L{BUILD}", "-lkrepis", source)
 
 
 def main(work: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tap import INCLUDE, ROOT, check, codegen, compiles, skip
+from tap import INCLUDE, ROOT, check, codegen, compiles, find, skip
 
 HERE = Path(__file__).parent
 BUILD = ROOT / "build"
@@ -210,7 +210,7 @@ def programs(work: Path, version: int) -> dict[str, "Python | Program"]:
             found[runtime] = Program(runtime, *how, work / "move.ts")
         else:
             skip(f"{runtime}_{version}_runs", f"no {runtime} here")
-    if shutil.which("zig"):
+    if find("zig"):
         with made["zig"].open("a") as file:
             file.write(ZIG[version])
         compiles(f"zig_{version}_reads", "zig", "test", made["zig"])

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Zig: extern structs, checked when they are compiled. Enumerations are open: a peer writes what it wants."""
 
+import re
+
 from emit import HEAD, pascal, short_values, slashes
 from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
 
+
+KEYWORDS = frozenset("""addrspace align allowzero and anyframe anytype asm break callconv catch comptime const continue
+    defer else enum errdefer error export extern fn for if inline linksection noalias noinline nosuspend opaque or orelse
+    packed pub resume return struct suspend switch test threadlocal try union unreachable var volatile while""".split())
+PRIMITIVES = re.compile(r"[iu]\d+|f(16|32|64|80|128)|c_(u?(char|short|int|long|longlong)|longdouble)|[iu]size|bool|void|"
+                        r"type|true|false|null|undefined|noreturn|anyerror|anyopaque|comptime_(int|float)")
 
 # Nothing here may be called as a member of a union could be: that is a function beside them.
 SIZED = """
@@ -27,6 +35,16 @@ SIZED = """
 """
 
 
+def member(name: str) -> str:
+    """A field, or a name of an enumeration: quoted where it has to be."""
+    return f'@"{name}"' if name in KEYWORDS or not name.isidentifier() else name
+
+
+def declared(name: str) -> str:
+    """A parameter, constant or function: what the language itself has stays visible."""
+    return f'@"{name}"' if PRIMITIVES.fullmatch(name) else member(name)
+
+
 def type_name(t: Type) -> str:
     if isinstance(t, Scalar):
         return "u8" if t.name in ("bool", "char") else t.name
@@ -35,7 +53,7 @@ def type_name(t: Type) -> str:
     if isinstance(t, Array):
         return f"[{t.count}]{type_name(t.element)}"
     if isinstance(t, Tagged):
-        return "extern union { " + ", ".join(f'@"{c.name}": {type_name(c.type)}' for c in t.cases) + " }"
+        return "extern union { " + ", ".join(f"{member(c.name)}: {type_name(c.type)}" for c in t.cases) + " }"
     if isinstance(t, Pointer):
         return f"?*{'const ' if t.const else ''}{type_name(t.to) if t.to else 'anyopaque'}"
     assert isinstance(t, (Struct, Handle))
@@ -47,10 +65,10 @@ def emit_enum(e: Enum) -> list[str]:
     out = slashes(e.doc)
     if e.flags:
         out.append(f"pub const {pascal(e.name)} = struct {{")
-        out += [f"    pub const {n.lower()}: {e.scalar.name} = {v.value};" for n, v in zip(names, e.values)]
+        out += [f"    pub const {declared(n.lower())}: {e.scalar.name} = {v.value};" for n, v in zip(names, e.values)]
         return out + ["};", ""]
     out.append(f"pub const {pascal(e.name)} = enum({e.scalar.name}) {{")
-    out += [f'    @"{n.lower()}" = {v.value},' for n, v in zip(names, e.values)]
+    out += [f"    {member(n.lower())} = {v.value}," for n, v in zip(names, e.values)]
     return out + ["    _,", "};", ""]
 
 
@@ -58,15 +76,16 @@ def emit_union(s: Struct, f: Field, t: Tagged) -> list[str]:
     out = []
     is_enum = isinstance(t.tag.type, Enum) and not t.tag.type.flags
     for c in t.cases:
-        kind, tag, union = type_name(c.type), f'self.@"{t.tag.name}"', f'self.@"{f.name}"'
-        out += ["", *slashes(c.doc, "    "), f'    pub fn @"{c.name}"(self: *const {pascal(s.name)}) ?*const {kind} {{',
-                f"        return if ({f'@intFromEnum({tag})' if is_enum else tag} == {c.value}) "
-                f'&{union}.@"{c.name}" else null;', "    }", "",
+        kind, tag, union = type_name(c.type), f"self.{member(t.tag.name)}", f"self.{member(f.name)}"
+        case = f"{union}.{member(c.name)}"
+        out += ["", *slashes(c.doc, "    "), f"    pub fn {declared(c.name)}(self: *const {pascal(s.name)}) ?*const {kind} {{",
+                f"        return if ({f'@intFromEnum({tag})' if is_enum else tag} == {c.value}) &{case} else null;",
+                "    }", "",
                 f"    /// Also sets {t.tag.name}; the rest of the union is 0.",
-                f'    pub fn @"set_{c.name}"(self: *{pascal(s.name)}, given: {kind}) void {{',
+                f"    pub fn set_{c.name}(self: *{pascal(s.name)}, given: {kind}) void {{",
                 f"        {tag} = {f'@enumFromInt({c.value})' if is_enum else c.value};",
                 f'        @memset(@import("std").mem.asBytes(&{union}), 0);',
-                f'        {union}.@"{c.name}" = given;', "    }"]
+                f"        {case} = given;", "    }"]
     return out
 
 
@@ -75,7 +94,7 @@ def emit_struct(s: Struct) -> list[str]:
     out = [*slashes(s.doc), f"pub const {name} = extern struct {{"]
     for f in s.fields:
         out += slashes(f.doc, "    ")
-        out.append(f'    @"{f.name}": {type_name(f.type)},')
+        out.append(f"    {member(f.name)}: {type_name(f.type)},")
     if s.packet is not None:
         out += ["", f"    pub const packet: u16 = {s.packet};"]
     for f, t in s.unions:

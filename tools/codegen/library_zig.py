@@ -2,7 +2,7 @@
 """Zig: extern functions. What may be null is an optional, and nothing else is."""
 
 from emit import function_doc, head, pascal, slashes
-from emit_zig import emit_struct, type_name
+from emit_zig import declared, emit_struct, type_name
 from model import Enum, Function, Model, Param, Pointer, Type
 
 
@@ -30,8 +30,7 @@ def param_type(p: Param) -> str:
 
 def emit_function(f: Function) -> list[str]:
     out = ["", *slashes(function_doc(f))]
-    params = [f'@"{p.name}": {param_type(p)}' if p.name in ("type", "error") else f"{p.name}: {param_type(p)}"
-              for p in f.params]
+    params = [f"{declared(p.name)}: {param_type(p)}" for p in f.params]
     line = f"pub extern fn {f.name}({', '.join(params)}) {param_type(f.result)};"
     if len(line) <= 100:
         return [*out, line]
