@@ -3,10 +3,21 @@
 
 import keyword
 import textwrap
+from collections.abc import Container
 
 from model import Function, Model, Param
 
+# Types that the generated Rust and TypeScript use themselves: in no language the name of a user's type.
+TAKEN = {"Self", "Option", "Some", "None", "DataView", "Math", "Number", "RangeError", "TextDecoder", "TextEncoder",
+         "TypeError", *(f"{t}Array" for t in ("BigInt64", "BigUint64", "Float32", "Float64", "Int8", "Int16", "Int32",
+                                              "Uint8", "Uint16", "Uint32"))}
+
 HEAD = "Made by krepis-codegen from {source}: change that, and not this."
+
+
+def spared(name: str, words: Container[str]) -> str:
+    """What is to be called @name, where @words have a meaning already."""
+    return f"{name}_" if name in words else name
 
 
 def camel(name: str) -> str:
@@ -17,7 +28,7 @@ def camel(name: str) -> str:
 
 def pascal(name: str) -> str:
     """cell_row: CellRow."""
-    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    return spared("".join(word[:1].upper() + word[1:] for word in name.split("_")), TAKEN)
 
 
 def short_values(names: list[str]) -> list[str]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Python: structures of ctypes, which are views of memory and no copies."""
 
-from emit import HEAD, pascal, short_values
+import keyword
+
+from emit import HEAD, pascal, short_values, spared
 from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
 
 SCALARS = {"u8": "c_uint8", "u16": "c_uint16", "u32": "c_uint32", "u64": "c_uint64",
@@ -50,9 +52,13 @@ def type_name(t: Type) -> str:
     return f"{'_' * isinstance(t, Tagged)}{pascal(t.name)}"
 
 
+def name_of(name: str) -> str:
+    return spared(name, (*keyword.kwlist, "PACKET", "decode"))
+
+
 def field_name(f: Field) -> str:
     """Of a union it is hidden: its members are those of the struct."""
-    return f"{'_' * isinstance(f.type, Tagged)}{f.name}"
+    return f"_{f.name}" if isinstance(f.type, Tagged) else name_of(f.name)
 
 
 def emit_enum(e: Enum) -> list[str]:
@@ -69,7 +75,7 @@ def emit_struct(s: Struct) -> list[str]:
     out = []
     for _, t in s.unions:
         out += ["", "", f"class {type_name(t)}(ctypes.Union):", "    _fields_ = ["]
-        out += [f'        ("{c.name}", {type_name(c.type)}),' for c in t.cases] + ["    ]"]
+        out += [f'        ("{name_of(c.name)}", {type_name(c.type)}),' for c in t.cases] + ["    ]"]
     out += ["", "", f"class {pascal(s.name)}(ctypes.LittleEndianStructure):"]
     if s.doc:
         out += [f'    """{s.doc}"""', ""]
@@ -84,7 +90,8 @@ def emit_struct(s: Struct) -> list[str]:
         for c in t.cases:
             out += ["", f"    # If {t.tag.name} is {c.value}; None if not. To set it sets that.",
                     *(f"    # {line}" for line in c.doc.splitlines()),
-                    f'    {c.name} = _member("{field_name(f)}", {type_name(t)}, "{t.tag.name}", {c.value}, "{c.name}")']
+                    f'    {name_of(c.name)} = _member("{field_name(f)}", {type_name(t)}, "{field_name(t.tag)}", {c.value}, '
+                    f'"{name_of(c.name)}")']
     if s.base is not None:
         out += SIZED.format(name=pascal(s.name), size=s.size, base=s.base).rstrip().splitlines()
     out += ["", "", f"_check({pascal(s.name)}, {s.size}, {{"]

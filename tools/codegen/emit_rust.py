@@ -4,15 +4,15 @@ Rust: repr(C) structs of what may have any bits. A peer writes what it wants, so
 an enumeration is its number with names, and a union is words with functions to look at them.
 """
 
-from emit import HEAD, pascal, short_values, slashes
+from emit import HEAD, pascal, short_values, slashes, spared
 from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
 
 KEYWORDS = {"as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum",
             "extern", "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move",
             "mut", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true", "type",
             "unsafe", "use", "where", "while", "abstract", "become", "box", "do", "final", "macro",
-            "override", "priv", "try", "typeof", "unsized", "virtual", "yield"}
-
+            "override", "priv", "try", "typeof", "unsized", "virtual", "yield", "gen"}
+NEVER = {"self", "Self", "super", "crate", "_"}		# nor with r#
 
 SIZED = """
     /// A copy of any version of it: what its sender did not have is 0. None: it is none.
@@ -46,7 +46,7 @@ SIZED = """
 
 
 def field_name(name: str) -> str:
-    return f"r#{name}" if name in KEYWORDS - {"self", "super", "crate"} else name
+    return f"r#{name}" if name in KEYWORDS - NEVER else spared(name, NEVER)
 
 
 def type_name(t: Type) -> str:
@@ -86,7 +86,7 @@ def emit_union(f: Field, t: Tagged) -> list[str]:
     for c in t.cases:
         kind, is_enum = type_name(c.type), isinstance(t.tag.type, Enum)
         value = f"{type_name(t.tag.type)}({c.value})" if is_enum else str(c.value)
-        out += ["", *slashes(c.doc, "    "), f"    pub fn {field_name(c.name)}(&self) -> Option<&{kind}> {{",
+        out += ["", *slashes(c.doc, "    "), f"    pub fn {field_name(spared(c.name, ('decode', 'encode')))}(&self) -> Option<&{kind}> {{",
                 f"        if {tag} != {value} {{", "            return None;", "        }",
                 "        // SAFETY: it is within the union, aligned as that is, and may have any bits.",
                 f"        Some(unsafe {{ &*{union}.as_ptr().cast::<{kind}>() }})", "    }", "",

@@ -8,7 +8,7 @@ be little-endian as the channel is, and the message to begin at a multiple of 8,
 from dataclasses import dataclass
 from typing import Optional
 
-from emit import HEAD, camel, pascal, short_values
+from emit import HEAD, camel, pascal, short_values, spared
 from model import Array, Enum, Field, Model, Scalar, Struct, Tagged, Type, dimensions, leaf
 
 # get and set of DataView, the type, the typed array
@@ -111,7 +111,7 @@ def upper(name: str) -> str:
 
 
 def member_name(name: str) -> str:
-    return camel(name) + "_" * (name in ("view", "at", "constructor"))
+    return spared(camel(name), ("view", "at", "constructor"))
 
 
 def getter(what: str, ts: str, value: str, meant: Optional[Meant]) -> list[str]:

@@ -3,7 +3,7 @@
 
 import re
 
-from emit import HEAD, pascal, short_values, slashes
+from emit import HEAD, pascal, short_values, slashes, spared
 from model import Array, Enum, Field, Handle, Model, Pointer, Scalar, Struct, Tagged, Type
 
 
@@ -12,6 +12,7 @@ KEYWORDS = frozenset("""addrspace align allowzero and anyframe anytype asm break
     packed pub resume return struct suspend switch test threadlocal try union unreachable var volatile while""".split())
 PRIMITIVES = re.compile(r"[iu]\d+|f(16|32|64|80|128)|c_(u?(char|short|int|long|longlong)|longdouble)|[iu]size|bool|void|"
                         r"type|true|false|null|undefined|noreturn|anyerror|anyopaque|comptime_(int|float)")
+USED = {"packet", "decode", "encode", "self", "given"}	# in a struct, which has fields and functions side by side
 
 # Nothing here may be called as a member of a union could be: that is a function beside them.
 SIZED = """
@@ -36,8 +37,12 @@ SIZED = """
 
 
 def member(name: str) -> str:
-    """A field, or a name of an enumeration: quoted where it has to be."""
+    """A name of an enumeration: quoted where it has to be."""
     return f'@"{name}"' if name in KEYWORDS or not name.isidentifier() else name
+
+
+def field_name(name: str) -> str:
+    return member(spared(name, USED))
 
 
 def declared(name: str) -> str:
@@ -53,7 +58,7 @@ def type_name(t: Type) -> str:
     if isinstance(t, Array):
         return f"[{t.count}]{type_name(t.element)}"
     if isinstance(t, Tagged):
-        return "extern union { " + ", ".join(f"{member(c.name)}: {type_name(c.type)}" for c in t.cases) + " }"
+        return "extern union { " + ", ".join(f"{field_name(c.name)}: {type_name(c.type)}" for c in t.cases) + " }"
     if isinstance(t, Pointer):
         return f"?*{'const ' if t.const else ''}{type_name(t.to) if t.to else 'anyopaque'}"
     assert isinstance(t, (Struct, Handle))
@@ -68,17 +73,22 @@ def emit_enum(e: Enum) -> list[str]:
         out += [f"    pub const {declared(n.lower())}: {e.scalar.name} = {v.value};" for n, v in zip(names, e.values)]
         return out + ["};", ""]
     out.append(f"pub const {pascal(e.name)} = enum({e.scalar.name}) {{")
-    out += [f"    {member(n.lower())} = {v.value}," for n, v in zip(names, e.values)]
-    return out + ["    _,", "};", ""]
+    first: dict[int, str] = {}
+    for n, v in zip(names, e.values):
+        first.setdefault(v.value, n.lower())
+    out += [f"    {member(n)} = {value}," for value, n in first.items()] + ["    _,"]
+    same = [f"    pub const {declared(n.lower())}: {pascal(e.name)} = .{member(first[v.value])};"
+            for n, v in zip(names, e.values) if n.lower() != first[v.value]]
+    return out + ([""] + same if same else []) + ["};", ""]
 
 
 def emit_union(s: Struct, f: Field, t: Tagged) -> list[str]:
     out = []
     is_enum = isinstance(t.tag.type, Enum) and not t.tag.type.flags
     for c in t.cases:
-        kind, tag, union = type_name(c.type), f"self.{member(t.tag.name)}", f"self.{member(f.name)}"
-        case = f"{union}.{member(c.name)}"
-        out += ["", *slashes(c.doc, "    "), f"    pub fn {declared(c.name)}(self: *const {pascal(s.name)}) ?*const {kind} {{",
+        kind, tag, union = type_name(c.type), f"self.{field_name(t.tag.name)}", f"self.{field_name(f.name)}"
+        case = f"{union}.{field_name(c.name)}"
+        out += ["", *slashes(c.doc, "    "), f"    pub fn {declared(spared(c.name, USED))}(self: *const {pascal(s.name)}) ?*const {kind} {{",
                 f"        return if ({f'@intFromEnum({tag})' if is_enum else tag} == {c.value}) &{case} else null;",
                 "    }", "",
                 f"    /// Also sets {t.tag.name}; the rest of the union is 0.",
@@ -94,7 +104,7 @@ def emit_struct(s: Struct) -> list[str]:
     out = [*slashes(s.doc), f"pub const {name} = extern struct {{"]
     for f in s.fields:
         out += slashes(f.doc, "    ")
-        out.append(f"    {member(f.name)}: {type_name(f.type)},")
+        out.append(f"    {field_name(f.name)}: {type_name(f.type)},")
     if s.packet is not None:
         out += ["", f"    pub const packet: u16 = {s.packet};"]
     for f, t in s.unions:
@@ -102,7 +112,7 @@ def emit_struct(s: Struct) -> list[str]:
     if s.base is not None:
         out += SIZED.format(name=name, base=s.base).rstrip().splitlines()
     out += ["};", "", "comptime {", f"    assert(@sizeOf({name}) == {s.size} and @alignOf({name}) == {s.align});"]
-    out += [f'    assert(@offsetOf({name}, "{f.name}") == {f.offset});' for f in s.fields]
+    out += [f'    assert(@offsetOf({name}, "{spared(f.name, USED)}") == {f.offset});' for f in s.fields]
     return out + ["}", ""]
 
 
