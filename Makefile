@@ -224,6 +224,13 @@ $(filter-out %/_version.py,$(PYTHON_OUT)):
 $(PYTHON)/_version.py: VERSION
 	printf '# SPDX-License-Identifier: MIT\nVERSION = "%s"\n' '$(VERSION)' >$@
 
+# The file for Zig: what is made of the headers, and VERSION.
+ZIG := build/bindings/zig/krepis.zig
+
+bindings: $(ZIG)
+$(ZIG): build/bindings/zig/native.zig lib/bindings/zig/version.zig VERSION
+	{ cat $< && sed -e '1s|.*||' -e 's|@VERSION@|$(VERSION)|' lib/bindings/zig/version.zig; } >$@
+
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d)
 
 deps:
@@ -255,9 +262,9 @@ define install-python
 endef
 
 define install-zig
-	$(MAKE) -s build/bindings/zig/native.zig
+	$(MAKE) -s $(ZIG)
 	install -d $(DESTDIR)$(PREFIX)/share/krepis/zig
-	install -m 644 build/bindings/zig/native.zig $(DESTDIR)$(PREFIX)/share/krepis/zig/krepis.zig
+	install -m 644 $(ZIG) $(DESTDIR)$(PREFIX)/share/krepis/zig/
 endef
 
 # If it was made.
