@@ -67,8 +67,9 @@ while (seen < wanted) {
   seen++;
 }
 consumer.close(); // the plugin ends when nobody looks any more
-const status = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 5000, "none"))]);
-plugin.kill("SIGKILL");
+const patience = setTimeout(() => plugin.kill("SIGKILL"), 5000);
+const status = await ended; // null: it had to be killed
+clearTimeout(patience);
 rmSync(directory, { recursive: true });
 console.log(`host: ${seen} pictures, the plugin ended with status ${status}`);
 process.exitCode = seen === wanted ? 0 : 1;
