@@ -11,7 +11,7 @@
 #include "sample_layout.h"
 
 #define TAIL		4096	/* bytes behind the sample in a buffer */
-#define PATIENCE_MS	10000
+#define PATIENCE_MS	60000
 
 static enum sample_kind kind;
 static uint64_t done;	/* messages */

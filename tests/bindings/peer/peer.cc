@@ -17,7 +17,7 @@ using Sample = sample_packet::type;
 namespace {
 
 constexpr std::size_t tail_bytes = 4096;
-constexpr auto patience = 10s;
+constexpr auto patience = 60s;
 
 struct Wrong : std::runtime_error {
 	using std::runtime_error::runtime_error;

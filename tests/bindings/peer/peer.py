@@ -13,7 +13,7 @@ from sample import Sample, SampleKind
 TAIL = 4096
 TAILS = bytes(range(256)) * (TAIL // 256 + 1)
 SIZE = ctypes.sizeof(Sample)
-PATIENCE_S = 10
+PATIENCE_S = 60
 KINDS = {"ring": SampleKind.RING, "buffer": SampleKind.BUFFER, "triple": SampleKind.TRIPLE}
 
 

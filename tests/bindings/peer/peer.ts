@@ -15,7 +15,7 @@ import {
 import { layoutId, Sample, SampleFlags } from "./sample.js";
 
 const TAIL = 4096; // bytes behind the sample in a buffer
-const PATIENCE_MS = 10000;
+const PATIENCE_MS = 60000;
 const KINDS = ["", "ring", "buffer", "triple"];
 const [RING, BUFFER, TRIPLE] = [1, 2, 3];
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Bytes behind the sample in a buffer.
 const TAIL: usize = 4096;
 const SIZE: usize = std::mem::size_of::<Sample>() + TAIL;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 enum Failure {
     /// Of the library, at some step, after so many messages.
