@@ -53,7 +53,10 @@ const plugin = spawnPlugin(policy(directory), command, {
   krepis: process.env["KREPIS"] ?? "krepis",
   options: (process.env["KREPIS_RUN"] ?? "").split(" ").filter(Boolean), // such as --best-effort
 });
-const ended = new Promise<number | null>((resolve) => plugin.once("exit", resolve));
+const ended = new Promise<number | null>((resolve, reject) => {
+  plugin.once("exit", resolve);
+  plugin.once("error", reject); // there is no krepis
+});
 let seen = 0n;
 
 while (seen < wanted) {
